@@ -1,0 +1,82 @@
+//! Shared state behind one trait: logs of events, state by key, presence, leases, parked sessions.
+//!
+//! The engine appends and broadcasts in one step; what it broadcasts comes to every node that has
+//! interest in the channel, this one included, through [`Deliveries`]. One conformance suite
+//! (`tests/conformance`) runs against every implementation; [`memory`] is the executable meaning.
+
+pub mod memory;
+pub mod types;
+
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use crate::protocol::channel::Channel;
+use crate::protocol::position::{Position, Since};
+
+use self::types::{
+    Delivery, EngineError, Incarnation, Member, MemberId, Page, PageLimit, ParkedSession,
+    PresenceSnapshot, Publish, Published, StateSnapshot, UserPresence,
+};
+
+/// What the engine broadcasts to this node, in the order of each channel. Bounded: a full queue
+/// makes publishers of this node wait, never drops.
+pub type Deliveries = mpsc::Receiver<Delivery>;
+
+/// An operation of an engine.
+pub type Op<'a, T> = BoxFuture<'a, Result<T, EngineError>>;
+
+/// Shared state of all nodes.
+///
+/// Every operation answers within 2 s: done, refused, or [`EngineError::Unknown`] where it may
+/// still land.
+pub trait Engine: Send + Sync + 'static {
+    /// The name for logs and `/ready`: `memory`, `redis`.
+    fn name(&self) -> &'static str;
+
+    /// Appends a batch to one channel, contiguous, all or nothing, and broadcasts it, in one step
+    /// (contract P1–P7). Without retention the same, less the log.
+    /// # Errors
+    /// [`EngineError::Conflict`] where `expect` is not the top, [`EngineError::DuplicateId`] where
+    /// the id came with another body.
+    fn publish(&self, publish: Publish) -> Op<'_, Published>;
+
+    /// Reads the log after `since`, oldest first. A position that cannot be proven, or is no longer
+    /// retained, is a gap in the page, never a partial splice (contract D5).
+    fn history<'a>(&'a self, channel: &'a Channel, since: Since, limit: PageLimit) -> Op<'a, Page>;
+
+    /// The top of a channel, which is created (epoch, offset 0) if it is not there.
+    fn top<'a>(&'a self, channel: &'a Channel) -> Op<'a, Position>;
+
+    /// The latest event of each key of a state channel, by offset, with the top they belong to.
+    fn state<'a>(&'a self, channel: &'a Channel) -> Op<'a, StateSnapshot>;
+
+    /// Asks for a channel's deliveries. Once this returns, every event above the then top comes.
+    fn subscribe<'a>(&'a self, channel: &'a Channel) -> Op<'a, ()>;
+
+    /// Ends the interest in a channel.
+    fn unsubscribe<'a>(&'a self, channel: &'a Channel) -> Op<'a, ()>;
+
+    /// Makes or renews a member of a channel. A new member is broadcast as a join, changed details
+    /// as an update; an equal or lower fence than the stored one's changes nothing.
+    fn join<'a>(&'a self, channel: &'a Channel, member: Member) -> Op<'a, ()>;
+
+    /// Removes a member if its stored fence is not above `fence`; the removal alone broadcasts a leave.
+    fn leave<'a>(&'a self, channel: &'a Channel, member: &'a MemberId, fence: u64) -> Op<'a, ()>;
+
+    /// Who is in a channel.
+    fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot>;
+
+    /// The presence of many users in one round trip, in the order asked.
+    fn users<'a>(&'a self, subjects: &'a [String]) -> Op<'a, Vec<UserPresence>>;
+
+    /// Renews this node's lease.
+    fn renew<'a>(&'a self, incarnation: &'a Incarnation) -> Op<'a, ()>;
+
+    /// Stores a parked session under its id if the stored version is `expected` (0: none).
+    /// # Errors
+    /// [`EngineError::Conflict`] (without position) where the version is another.
+    fn park<'a>(&'a self, session: &'a str, parked: ParkedSession, expected: u64) -> Op<'a, ()>;
+
+    /// Takes a parked session out, once.
+    fn unpark<'a>(&'a self, session: &'a str) -> Op<'a, Option<ParkedSession>>;
+}

@@ -1,0 +1,6 @@
+//! Throughline: a realtime gateway. One server, one session, any transport.
+//!
+//! `docs/ARCHITECTURE.md` says how the parts fit; the imports between them are a test.
+
+pub mod engine;
+pub mod protocol;
