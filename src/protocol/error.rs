@@ -2,6 +2,8 @@
 //!
 //! PROTOCOL.md section 8 and the JavaScript client carry the same rows; tests compare them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What a client may do after an error.
@@ -152,8 +154,7 @@ impl ErrorCode {
 }
 
 /// An error for one request or frame: the code, and a sentence that is more exact than the table's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {}", .code.as_str(), .message())]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// What went wrong.
     pub code: ErrorCode,
@@ -188,6 +189,14 @@ impl Refusal {
         self.detail.as_deref().unwrap_or(self.code.row().message)
     }
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message())
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {

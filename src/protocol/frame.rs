@@ -113,7 +113,13 @@ mod tests {
             assert_eq!(frame.json(), json);
             assert_eq!(frame.line().as_ref(), [json.as_slice(), b"\n"].concat());
             assert!(frame.websocket().ends_with(&json));
-            let header = if len < 126 { 2 } else if len < 65_536 { 4 } else { 10 };
+            let header = if len < 126 {
+                2
+            } else if len < 65_536 {
+                4
+            } else {
+                10
+            };
             assert_eq!(frame.websocket().len(), len + header);
         }
     }
