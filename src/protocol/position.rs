@@ -45,7 +45,7 @@ impl Epoch {
 }
 
 /// 64 random bits of one entry; `0` before the first entry of a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Tag(pub u64);
 
 impl fmt::Display for Tag {

@@ -1,0 +1,205 @@
+//! One session, whatever carries it: a pure state machine, without I/O, clock or randomness.
+//!
+//! The caller brings inputs and the time in monotonic milliseconds. After each
+//! [`Session::handle`] it calls [`Session::poll`] until that answers `None`, performs each
+//! [`Output`] as it comes, and comes back with [`Input::Tick`] at [`Session::wake_at`].
+//!
+//! What happens at each bound: see [`outbox`] (down) and [`uplink`] (up).
+
+pub mod input;
+pub mod outbox;
+pub mod park;
+pub mod settings;
+pub mod subs;
+pub mod uplink;
+
+mod deliver;
+mod life;
+mod link;
+mod paging;
+mod requests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::protocol::frame::Frame;
+
+use self::input::{ConnId, Effect, Input, Output};
+use self::life::Phase;
+use self::link::{Candidate, Link};
+use self::outbox::Outbox;
+use self::settings::Settings;
+use self::subs::Subs;
+use self::uplink::Uplink;
+
+/// Monotonic milliseconds, from any start.
+pub type Millis = u64;
+
+/// The state of one session.
+#[derive(Debug)]
+pub struct Session {
+    settings: Arc<Settings>,
+    /// Sealed by the shell; opaque here.
+    ticket: Arc<str>,
+    /// Whether the client acknowledges what it got.
+    acks: bool,
+    phase: Phase,
+    candidates: Vec<Candidate>,
+    link: Option<Link>,
+    /// The highest link number ever given.
+    link_number: u64,
+    outbox: Outbox,
+    uplink: Uplink,
+    subs: Subs,
+    /// Ephemeral events that were not delivered and not yet told.
+    skipped: u64,
+    /// A replay's `caught_up` is still to come.
+    owes_caught_up: bool,
+    /// Whether the page is watched.
+    visible: bool,
+    /// Whether the user said to be away.
+    away: bool,
+    /// Whether presence lists this session.
+    present: bool,
+    /// When the token expires.
+    expires_at: Option<Millis>,
+    /// The page said that it goes away; presence forgets it then unless it shows life.
+    leaving_at: Option<Millis>,
+    out: VecDeque<Output>,
+}
+
+/// What a session begins with.
+#[derive(Debug)]
+pub struct Begin {
+    /// Sealed by the shell.
+    pub ticket: Arc<str>,
+    /// Whether the client acknowledges what it got; without it there is nothing to answer, and
+    /// the session is not provisional.
+    pub acks: bool,
+    /// Whether the page is watched.
+    pub visible: bool,
+    /// When the token expires.
+    pub expires_at: Option<Millis>,
+}
+
+impl Session {
+    /// A session that was just opened.
+    pub fn open(settings: Arc<Settings>, begin: Begin, now: Millis) -> Self {
+        let phase = if begin.acks {
+            Phase::Provisional { until: now + settings.provisional }
+        } else {
+            Phase::Live
+        };
+        Self {
+            outbox: Outbox::new(settings.outbox_frames, settings.outbox_bytes),
+            uplink: Uplink::new(settings.uplink_frames),
+            settings,
+            ticket: begin.ticket,
+            acks: begin.acks,
+            present: !begin.acks,
+            phase,
+            candidates: Vec::new(),
+            link: None,
+            link_number: 0,
+            subs: Subs::default(),
+            skipped: 0,
+            owes_caught_up: false,
+            visible: begin.visible,
+            away: false,
+            expires_at: begin.expires_at,
+            leaving_at: None,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. After `Ended` every input is ignored.
+    pub fn handle(&mut self, input: Input, now: Millis) {
+        if self.is_ended() {
+            return;
+        }
+        match input {
+            Input::Opened { conn, kind, link, wait } => self.on_opened(conn, kind, link, wait, now),
+            Input::Candidate { conn, kind } => self.on_candidate(conn, kind, now),
+            Input::Attach { conn, attach } => self.on_attach(conn, attach, now),
+            Input::Exchange { conn, attach, frames } => self.on_exchange(conn, attach, frames, now),
+            Input::Up { conn, frame } => self.on_up(conn, frame, now),
+            Input::Pong { conn, count, visible } => self.on_pong(conn, count, visible, now),
+            Input::Life { conn } => self.on_life(conn, now),
+            Input::Writable { conn } => self.on_writable(conn),
+            Input::Blocked { conn } => self.on_blocked(conn),
+            Input::Lost { conn } => self.on_lost(conn, now),
+            Input::Leaving => self.on_leaving(now),
+            Input::Settled { seq, frame } => self.on_settled(seq, frame),
+            Input::Subscribed { sub, re, result } => self.on_subscribed(sub, re, result, now),
+            Input::Event { sub, epoch, event } => self.on_event(sub, &epoch, event, now),
+            Input::Presence { sub, frame } => self.on_presence(sub, frame),
+            Input::Page { sub, result } => self.on_page(sub, result, now),
+            Input::State { sub, result } => self.on_state(sub, result, now),
+            Input::Members { sub, frame } => self.on_members(sub, frame),
+            Input::Revoke { sub, code } => self.on_revoke(sub, code),
+            Input::Renewed { ticket, expires_at } => self.on_renewed(ticket, expires_at),
+            Input::End { code } => self.end(Some(code), now),
+            Input::Tick => self.on_tick(now),
+        }
+        self.advance(now);
+    }
+
+    /// What to do next, or `None` when there is nothing until the next input.
+    pub fn poll(&mut self) -> Option<Output> {
+        if let Some(output) = self.out.pop_front() {
+            return Some(output);
+        }
+        let conn = self.link.as_ref().filter(|link| link.takes_frames()).map(|link| link.conn)?;
+        let frame = self.outbox.hand_one(!self.acks)?;
+        Some(Output::Send { conn, frame })
+    }
+
+    /// Whether the session is over.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
+    /// Whether frames up are taken now; while not, a connection should not be read from.
+    pub fn takes_up(&self) -> bool {
+        self.uplink.has_room() && !self.outbox.is_full()
+    }
+
+    /// Whether presence lists this session, and as away.
+    pub fn is_away(&self) -> bool {
+        self.away
+    }
+
+    /// Frames that were handed to a link or acknowledged so far.
+    pub fn handed(&self) -> u64 {
+        self.outbox.handed_total()
+    }
+
+    /// Frames in the outbox: handed and not acknowledged, and waiting.
+    pub fn outbox_len(&self) -> usize {
+        self.outbox.len()
+    }
+
+    fn emit(&mut self, output: Output) {
+        self.out.push_back(output);
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        self.out.push_back(Output::Effect(effect));
+    }
+
+    fn effects(&mut self, effects: Vec<Effect>) {
+        self.out.extend(effects.into_iter().map(Output::Effect));
+    }
+
+    fn control(&mut self, conn: ConnId, frame: Frame) {
+        self.out.push_back(Output::Control { conn, frame });
+    }
+
+    /// What follows from any change: commands, pages, answers to polls.
+    fn advance(&mut self, now: Millis) {
+        self.run_uplink();
+        self.ask_for_pages(now);
+        self.tell_caught_up();
+        self.answer_poll(now);
+    }
+}

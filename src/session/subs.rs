@@ -1,0 +1,205 @@
+//! The subscriptions of a session: where each stands, and whether it reads live or from the log.
+
+use crate::protocol::channel::Channel;
+use crate::protocol::position::{Epoch, Position, Tag};
+
+use super::Millis;
+use super::input::{ChannelKind, EventInput, SubId};
+
+/// One subscription.
+#[derive(Debug)]
+pub struct Sub {
+    /// Its id.
+    pub id: SubId,
+    /// Its channel.
+    pub channel: Channel,
+    /// What the channel keeps; known once it has begun.
+    pub kind: ChannelKind,
+    /// Whether the session is a member of the channel's presence.
+    pub member: bool,
+    /// Whether changes of presence are sent.
+    pub watches: bool,
+    /// Where it stands: everything up to here is in the outbox or was handed.
+    pub at: Option<Position>,
+    /// How it reads.
+    pub phase: SubPhase,
+    /// The list of members must be read again.
+    pub members: MembersPhase,
+}
+
+/// How a subscription reads.
+#[derive(Debug)]
+pub enum SubPhase {
+    /// It has been asked for; what comes meanwhile is kept, bounded.
+    Pending {
+        /// What came.
+        events: Vec<(Epoch, EventInput)>,
+        /// How many did not fit.
+        dropped: u64,
+    },
+    /// What comes is delivered.
+    Live,
+    /// What comes is dropped: it is read from the log, or as state, when the outbox has room.
+    Behind {
+        /// Whether a read is under way.
+        asked: bool,
+        /// Not before this time.
+        not_before: Millis,
+        /// The highest offset that is known to be there.
+        seen: u64,
+    },
+}
+
+/// Whether the list of members must be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MembersPhase {
+    /// The client has it, or does not want it.
+    Fresh,
+    /// Changes were dropped.
+    Stale {
+        /// Whether a read is under way.
+        asked: bool,
+    },
+}
+
+/// What to do with an event that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was delivered before, or will come from the log.
+    Drop,
+    /// It is the next one, after so many that are missing (never on a durable channel).
+    Take {
+        /// How many ephemeral events are missing before it.
+        missed: u64,
+    },
+    /// Something before it is missing: read from the log.
+    FallBehind,
+}
+
+impl Sub {
+    pub(super) fn pending(id: SubId, channel: Channel) -> Self {
+        Self {
+            id,
+            channel,
+            kind: ChannelKind::Ephemeral,
+            member: false,
+            watches: false,
+            at: None,
+            phase: SubPhase::Pending { events: Vec::new(), dropped: 0 },
+            members: MembersPhase::Fresh,
+        }
+    }
+
+    /// Whether it has begun.
+    pub fn is_pending(&self) -> bool {
+        matches!(self.phase, SubPhase::Pending { .. })
+    }
+
+    /// Judges an event against where the subscription stands (contract D1, D2, D6).
+    pub fn judge(&mut self, epoch: &Epoch, event: &EventInput) -> Verdict {
+        if let SubPhase::Behind { seen, .. } = &mut self.phase {
+            *seen = (*seen).max(event.offset);
+            return Verdict::Drop;
+        }
+        let Some(at) = &self.at else { return Verdict::Drop };
+        let same_epoch = at.epoch == *epoch;
+        if same_epoch && event.offset <= at.offset {
+            return Verdict::Drop;
+        }
+        let follows = event.offset == at.offset + 1 && event.prev == at.tag;
+        match self.kind {
+            ChannelKind::Durable if follows => Verdict::Take { missed: 0 },
+            ChannelKind::State if same_epoch => Verdict::Take { missed: 0 },
+            ChannelKind::Durable | ChannelKind::State => Verdict::FallBehind,
+            ChannelKind::Ephemeral if same_epoch => {
+                Verdict::Take { missed: event.offset - at.offset - 1 }
+            }
+            ChannelKind::Ephemeral => Verdict::Take { missed: 0 },
+        }
+    }
+
+    /// The subscription now stands at this event.
+    pub fn advance(&mut self, epoch: &Epoch, offset: u64, tag: Tag) {
+        match &mut self.at {
+            Some(at) if at.epoch == *epoch => (at.offset, at.tag) = (offset, tag),
+            at => *at = Some(Position { epoch: epoch.clone(), offset, tag }),
+        }
+    }
+
+    /// The subscription reads from the log after where it stands.
+    pub fn fall_behind(&mut self, seen: u64) {
+        self.phase = SubPhase::Behind { asked: false, not_before: 0, seen };
+    }
+
+    /// Goes back to before the event at `offset`.
+    pub fn rewind(&mut self, offset: u64, prev: Tag) {
+        if let Some(at) = &mut self.at {
+            (at.offset, at.tag) = (offset.saturating_sub(1), prev);
+        }
+    }
+}
+
+/// All subscriptions of a session.
+#[derive(Debug, Default)]
+pub struct Subs {
+    list: Vec<Sub>,
+    last_id: u32,
+    /// Whether any may need to read; spares the common path a search.
+    pub(super) reading: bool,
+}
+
+impl Subs {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Adds one that begins.
+    pub fn add(&mut self, channel: Channel) -> SubId {
+        self.last_id += 1;
+        let id = SubId(self.last_id);
+        self.list.push(Sub::pending(id, channel));
+        id
+    }
+
+    pub(super) fn restore(&mut self, sub: Sub) {
+        self.last_id = self.last_id.max(sub.id.0);
+        self.list.push(sub);
+    }
+
+    /// The one with this id.
+    pub fn get_mut(&mut self, id: SubId) -> Option<&mut Sub> {
+        self.list.iter_mut().find(|sub| sub.id == id)
+    }
+
+    /// The one with this id.
+    pub fn get(&self, id: SubId) -> Option<&Sub> {
+        self.list.iter().find(|sub| sub.id == id)
+    }
+
+    /// The one of this channel.
+    pub fn of_channel(&self, channel: &Channel) -> Option<&Sub> {
+        self.list.iter().find(|sub| sub.channel == *channel)
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, id: SubId) -> Option<Sub> {
+        let index = self.list.iter().position(|sub| sub.id == id)?;
+        Some(self.list.remove(index))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Sub> {
+        self.list.iter()
+    }
+
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Sub> {
+        self.list.iter_mut()
+    }
+}
