@@ -24,6 +24,7 @@ export class End {
   #rooms = new Map();
   #room = null;
   #outage = null;
+  #isRestarting = false;
 
   /** `connect` is the SDK's; `line` is the picture of the cables. */
   constructor({ side, title, placeholder, connect, line }) {
@@ -34,8 +35,9 @@ export class End {
     this.#ownIds = new Set(JSON.parse(sessionStorage.getItem(this.#key("ids")) ?? "[]"));
     this.pane = new Pane(side, title, placeholder, {
       say: (text) => {
-        this.#room.say(text);
-        this.#line.bead(this.#side, "up", this.#side);
+        const isSent = this.#room.say(text);
+        if (isSent && this.isUp) this.#line.bead(this.#side, "up", this.#side);
+        return isSent;
       },
       type: (typing) => this.#room.typed(typing),
       room: (name) => this.#enter(name),
@@ -123,7 +125,7 @@ export class End {
     this.pane.trouble.textContent = "";
     if (this.#outage === null) return this.typing.lineUp();
     const outage = this.#outage;
-    if (outage.since === null || outage.back) return;
+    if (outage.back) return;
     outage.back = true;
     this.typing.lineUp();
     const seconds = ((performance.now() - outage.since) / 1000).toFixed(1);
@@ -155,15 +157,16 @@ export class End {
     this.typing.reset();
     this.#room = room;
     this.pane.showRoom(name);
-    room.enter();
+    if (!this.#isRestarting) room.enter();
   }
 
   #force(value) {
     this.#allowed = TRANSPORTS.find((choice) => choice.value === value).allowed;
-    this.client.use(this.#allowed);
+    if (!this.#isRestarting) this.client.use(this.#allowed);
   }
 
   #plug() {
+    if (this.#isRestarting) return;
     if (this.client.state === "failed" || this.client.state === "closed") return this.#restart();
     this.#cable.plugged = !this.#cable.plugged;
     if (this.#cable.plugged) this.client.use(this.#allowed);
@@ -182,12 +185,15 @@ export class End {
 
   /** Ends the session and begins another: a name is given once, when a session opens. */
   async #restart() {
+    if (this.#isRestarting) return;
+    this.#isRestarting = true;
     const previous = this.client;
     this.#room.leave();
     this.#outage = null;
     this.#cable.plugged = true;
     const patience = new Promise((resolve) => setTimeout(resolve, CLOSE_WAIT_MS));
     await Promise.race([previous.close().catch(() => {}), patience]);
+    this.#isRestarting = false;
     this.#open();
     this.#room.enter();
   }

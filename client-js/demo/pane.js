@@ -113,9 +113,7 @@ export class Pane {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const text = input.value.trim();
-      if (!text) return;
-      input.value = "";
-      on.say(text);
+      if (text && on.say(text)) input.value = "";
     });
   }
 }

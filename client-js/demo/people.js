@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import { initials, shownName } from "./names.js";
 
-const SHOWN_MAX = 12;
+const SHOWN_MAX = 6;
 const TYPING_MS = 5000;
 const QUIET_MS = 2000;
 

@@ -66,12 +66,15 @@ export class Room {
     this.#typing = null;
   }
 
-  /** Publishes a message, and again under the same id if the visitor asks for it. */
+  /**
+   * Publishes a message, and again under the same id if the visitor asks for it.
+   * False, and nothing done, while there is no channel to publish to.
+   */
   say(text) {
     const id = nonce();
     const data = { text, name: this.#end.name };
     const channel = this.#channel;
-    if (!channel) return;
+    if (!channel) return false;
     this.#typedAt = -TYPING_EVERY_MS;
     this.log.send(id, data);
     const attempt = async () => {
@@ -83,6 +86,7 @@ export class Room {
       }
     };
     attempt();
+    return true;
   }
 
   /** The visitor types, or has cleared the line. Ephemeral: sent while the line is up, or not at all. */
@@ -101,7 +105,9 @@ export class Room {
   }
 
   #settle({ id, position, at, by, data }) {
-    this.log.settle({ id, position, at, by, whose: this.#end.whose(by), text: data?.text, name: data?.name });
+    // A backend may publish a bare string.
+    const text = typeof data === "string" ? data : data?.text;
+    this.log.settle({ id, position, at, by, whose: this.#end.whose(by), text, name: data?.name });
   }
 
   async #history(channel) {
