@@ -1,0 +1,222 @@
+/** The frames of PROTOCOL.md, sections 5 to 8, as types. Times are milliseconds, sizes are bytes. */
+
+/** Anything that JSON can say (RFC 8259). */
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+
+/** A subscription as `open` names it. */
+export interface SubscriptionRequest {
+  ch: string;
+  since?: string;
+  presence?: boolean;
+}
+
+/** One member of a channel. */
+export interface Member {
+  /** Public id of the member's session. */
+  id: string;
+  user?: string;
+  info?: Json;
+  state: "online" | "away";
+}
+
+export interface OpenFrame {
+  l: "open";
+  v: 1;
+  token?: string;
+  info?: Json;
+  subs?: SubscriptionRequest[];
+  link?: number;
+  visible?: boolean;
+  wait?: number;
+}
+
+export interface AttachFrame {
+  l: "attach";
+  ticket?: string;
+  link: number;
+  count: number;
+  via?: string;
+  token?: string;
+  visible?: boolean;
+  wait?: number;
+}
+
+/** Link frames up: of one connection, never counted. */
+export type LinkUp =
+  | OpenFrame
+  | AttachFrame
+  | { l: "candidate"; v: 1; ticket: string }
+  | { l: "echo"; id: string; via?: string }
+  | { l: "pong"; count?: number; visible?: boolean }
+  | { l: "leaving" | "close" };
+
+/** Session frames up, before they get their number. */
+export type Request =
+  | ({ t: "subscribe" } & SubscriptionRequest)
+  | { t: "unsubscribe"; ch: string }
+  | { t: "publish"; ch: string; data: Json; id: string; key?: string; expect?: string }
+  | { t: "history"; ch: string; since?: string; limit?: number }
+  | { t: "presence"; chs?: string[]; users?: string[] }
+  | { t: "auth"; token: string }
+  | { t: "away"; away: boolean }
+  | { t: "feed_ticket"; chs: string[] }
+  | { t: "noop" };
+
+/** A session frame up with its number. */
+export type SessionUp = Request & { seq: number };
+
+export type FrameUp = LinkUp | SessionUp;
+
+/** What the server says of itself and of the session when it opens. */
+export interface Hello {
+  via: string;
+  nonce: string;
+  ticket?: string;
+  me?: { id: string; user?: string; info?: Json };
+  ping_ms?: { visible: number; hidden: number };
+  window_ms?: number;
+  hold_ms?: number;
+  outbox?: { frames: number; bytes: number };
+  limits?: { frame_bytes: number; frames: number; subscriptions: number };
+  expires_ms?: number;
+}
+
+/** What an `error` frame, a refusal's body or a close carries. */
+export interface Refusal {
+  code: string;
+  message: string;
+  retry_ms?: number;
+}
+
+/** Link frames down. */
+export type LinkDown =
+  | ({ l: "hello" } & Hello)
+  | { l: "attached"; link: number; from: number; up: number; ticket: string }
+  | { l: "echo"; id: string }
+  | { l: "ping"; n: number; up: number; next: number }
+  | { l: "superseded"; link: number }
+  | { l: "rotate" | "filler" }
+  | ({ l: "error"; scope?: "link" | "session" } & Refusal);
+
+export interface EventFrame {
+  t: "event";
+  ch: string;
+  pos: string;
+  id: string;
+  at: number;
+  user?: string;
+  by?: string;
+  key?: string;
+  data: Json;
+}
+
+/** The answer to a request; which members it has depends on the request (PROTOCOL.md section 7). */
+export interface OkFrame {
+  t: "ok";
+  re: number;
+  pos?: string;
+  id?: string;
+  duplicate?: boolean;
+  events?: EventFrame[];
+  more?: boolean;
+  channels?: Record<string, { n: number; members?: Member[] }>;
+  users?: Record<string, { state: string; last_seen?: number }>;
+  expires_ms?: number;
+  ticket?: string;
+}
+
+export type ErrorFrame = { t: "error"; re?: number; ch?: string; pos?: string } & Refusal;
+
+/** Changes of presence, numbered by `v` (M35). */
+export type PresenceFrame =
+  | { t: "members"; ch: string; v: number; members: Member[] }
+  | { t: "join" | "update"; ch: string; v: number; member: Member }
+  | { t: "leave"; ch: string; v: number; id: string }
+  | { t: "count"; ch: string; v: number; n: number };
+
+/** Session frames down: counted, in order. */
+export type SessionDown =
+  | EventFrame
+  | OkFrame
+  | ErrorFrame
+  | PresenceFrame
+  | { t: "subscribed"; re?: number; ch: string; pos: string; durable: boolean; state?: boolean }
+  | { t: "unsubscribed"; ch: string; code: string }
+  | { t: "gap"; ch: string; reason: string; pos: string }
+  | { t: "skipped"; n: number }
+  | { t: "caught_up"; ch?: string };
+
+/** A frame that takes a number and says nothing: withdrawn, of no known kind, or malformed. */
+export interface EmptyFrame {
+  l?: never;
+  t?: never;
+}
+
+/** One frame down. Kinds that are not known are {@link EmptyFrame}, or were not read at all. */
+export type FrameDown = LinkDown | SessionDown | EmptyFrame;
+
+/** Whether the frame concerns its connection only and is never counted. */
+export function isLinkFrame(frame: FrameDown): frame is LinkDown {
+  return "l" in frame;
+}
+
+/** Whether a value is a JSON object, whose members may then be looked at. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const numbers = ["link", "from", "up", "n", "next", "re", "v", "at"];
+const texts = ["ticket", "via", "nonce", "ch", "pos", "id", "code", "reason", "user", "by", "key"];
+
+/** The members without which a frame of that kind says nothing. */
+const needed: ReadonlyMap<unknown, string[]> = new Map([
+  ["hello", ["via", "nonce"]],
+  ["attached", ["link", "from", "up", "ticket"]],
+  ["ping", ["n", "next"]],
+  ["superseded", ["link"]],
+  ["error", ["code"]],
+  ["event", ["ch", "pos", "id"]],
+  ["ok", ["re"]],
+  ["subscribed", ["ch", "pos"]],
+  ["unsubscribed", ["ch", "code"]],
+  ["gap", ["ch", "pos"]],
+  ["skipped", ["n"]],
+  ["members", ["ch", "v"]],
+  ["join", ["ch", "v"]],
+  ["update", ["ch", "v"]],
+  ["leave", ["ch", "v", "id"]],
+  ["count", ["ch", "v", "n"]],
+]);
+
+/** Whether every member that is there has its type, and every one that is needed is there. */
+function isSound(frame: Record<string, unknown>): boolean {
+  for (const name of numbers) {
+    const value = frame[name];
+    if (value !== undefined && !(Number.isSafeInteger(value) && (value as number) >= 0))
+      return false;
+  }
+  for (const name of texts) {
+    if (frame[name] !== undefined && typeof frame[name] !== "string") return false;
+  }
+  return (needed.get(frame["l"] ?? frame["t"]) ?? []).every((name) => frame[name] !== undefined);
+}
+
+/**
+ * Reads one value as a frame down. A session frame that is malformed still takes its number (M2), so
+ * it becomes an {@link EmptyFrame}; what is no frame, or a link frame that says nothing, is `undefined` (M1).
+ */
+export function toFrame(value: unknown): FrameDown | undefined {
+  if (!isObject(value)) return undefined;
+  const sound = isSound(value);
+  if (value["l"] !== undefined) return sound ? (value as unknown as LinkDown) : undefined;
+  return sound && typeof value["t"] === "string" ? (value as unknown as SessionDown) : {};
+}
+
+/** Reads one frame's text; `undefined` where it is none. */
+export function parseFrame(text: string): FrameDown | undefined {
+  try {
+    return toFrame(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}

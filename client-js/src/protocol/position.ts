@@ -1,0 +1,14 @@
+/** Positions, `epoch.offset.tag` (PROTOCOL.md section 3). */
+
+export interface Position {
+  epoch: string;
+  /** Whole number, 0 to 2^53−1. */
+  offset: number;
+}
+
+/** Reads a position; `undefined` where the text is none. The tag is proven by the server only. */
+export function parsePosition(text: string): Position | undefined {
+  const [, epoch, digits] = /^([\w-]{1,32})\.(0|[1-9]\d{0,15})\.[\da-f]{16}$/.exec(text) ?? [];
+  const offset = Number(digits);
+  return epoch !== undefined && Number.isSafeInteger(offset) ? { epoch, offset } : undefined;
+}

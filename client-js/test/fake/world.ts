@@ -1,0 +1,242 @@
+/** A page, a network and a gateway in virtual time. The network does what the test tells it. */
+import {
+  type Client,
+  type ConnectOptions,
+  connect,
+  type Env,
+  type PageEvent,
+  type Socket,
+} from "../../src/index.ts";
+import type { FrameUp } from "../../src/protocol/frames.ts";
+import { Clock } from "./clock.ts";
+import { Gateway } from "./gateway.ts";
+import type { Down, GatewaySession, Sink } from "./session.ts";
+
+/** What the network does to one kind of connection. `swallow`: it opens, and nothing comes down. */
+export type Fate = "ok" | "refuse" | "hang" | "swallow";
+
+/** Milliseconds each way. */
+const LATENCY_MS = 10;
+
+export function decode(body: string): FrameUp[] {
+  return JSON.parse(Buffer.from(body.slice(2), "base64url").toString());
+}
+
+export class World {
+  readonly clock: Clock = new Clock();
+  readonly gateway: Gateway = new Gateway(this.clock);
+  readonly fates: Record<"ws" | "s" | "e" | "x", Fate> = { ws: "ok", s: "ok", e: "ok", x: "ok" };
+  readonly stored: Map<string, string> = new Map();
+  readonly reports: unknown[] = [];
+  readonly beacons: FrameUp[][] = [];
+  /** What was requested: kinds in order. */
+  readonly requests: string[] = [];
+  connecting = 0;
+  pageVisible = true;
+  private readonly cuts = new Set<() => void>();
+  private readonly listeners = new Set<[PageEvent, (persisted: boolean) => void]>();
+  private seed = 1;
+
+  /** From 0 to below 1, the same in each run. */
+  random(): number {
+    this.seed = (this.seed * 48271) % 2147483647;
+    return this.seed / 2147483647;
+  }
+
+  readonly env: Env = {
+    fetch: ((url: string, init: RequestInit) => this.fetch(url, init)) as typeof fetch,
+    WebSocket: this.socketClass(),
+    EventSource: undefined,
+    setTimeout: (call, ms) => this.clock.setTimeout(call, ms),
+    clearTimeout: (timer) => this.clock.clearTimeout(timer),
+    now: () => this.clock.now,
+    random: () => this.random(),
+    storage: {
+      getItem: (key) => this.stored.get(key) ?? null,
+      setItem: (key, value) => void this.stored.set(key, value),
+      removeItem: (key) => void this.stored.delete(key),
+    },
+    beacon: (url, body) => {
+      this.beacons.push(decode(body));
+      this.gateway.exchange(decode(body), url, () => undefined);
+      return true;
+    },
+    page: {
+      visible: () => this.pageVisible,
+      listen: (kind, listener) => {
+        const entry: [PageEvent, (persisted: boolean) => void] = [kind, listener];
+        this.listeners.add(entry);
+        return () => void this.listeners.delete(entry);
+      },
+    },
+    base: undefined,
+    report: (error) => void this.reports.push(error),
+  };
+
+  connect(options: ConnectOptions = {}): Client {
+    return connect("http://gateway.test/realtime", { env: this.env, ...options });
+  }
+
+  advance(ms: number): Promise<void> {
+    return this.clock.advance(ms);
+  }
+
+  /** Something happens to the page. */
+  page(kind: PageEvent, persisted = false): void {
+    for (const [other, listener] of [...this.listeners]) if (other === kind) listener(persisted);
+  }
+
+  /** The page goes away without a word of its scripts after this: its listeners and connections end. */
+  unload(): void {
+    this.page("pagehide");
+    this.listeners.clear();
+    this.cut();
+  }
+
+  /** Every connection ends, as if the network had gone. */
+  cut(): void {
+    for (const end of [...this.cuts]) end();
+  }
+
+  /** The one session, or the latest. */
+  get session(): GatewaySession {
+    const [session] = [...this.gateway.sessions.values()].reverse();
+    if (!session) throw new Error("no session");
+    return session;
+  }
+
+  private later(call: () => void): void {
+    this.clock.setTimeout(call, LATENCY_MS);
+  }
+
+  private fetch(url: string, init: RequestInit): Promise<Response> {
+    const [nonce = "", kind = ""] = url.split("/").slice(-2);
+    this.requests.push(kind);
+    const fate = this.fates[kind as "x"];
+    return new Promise((resolve, reject) => {
+      const fail = (): void => {
+        this.cuts.delete(fail);
+        reject(new TypeError("Failed to fetch"));
+      };
+      this.cuts.add(fail);
+      init.signal?.addEventListener("abort", fail);
+      if (fate === "refuse") this.later(fail);
+      if (fate === "refuse" || fate === "hang") return;
+      const frames = decode(String(init.body));
+      this.later(() => {
+        if (!this.cuts.has(fail)) return;
+        if (kind === "x") {
+          this.gateway.exchange(frames, nonce, (down) => {
+            const text = JSON.stringify(down);
+            this.later(() => {
+              this.cuts.delete(fail);
+              resolve(new Response(text));
+            });
+          });
+        } else resolve(this.streamResponse(frames, nonce, kind, init.signal, fate));
+      });
+    });
+  }
+
+  private streamResponse(
+    frames: FrameUp[],
+    nonce: string,
+    kind: string,
+    signal: AbortSignal | null | undefined,
+    fate: Fate,
+  ): Response {
+    let over = false;
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        const end = (): void => {
+          if (over) return;
+          over = true;
+          this.cuts.delete(end);
+          controller.error(new TypeError("network error"));
+        };
+        this.cuts.add(end);
+        signal?.addEventListener("abort", end);
+        const sink: Sink = {
+          via: `n1.${nonce}`,
+          send: (frame) => {
+            const text =
+              kind === "e" ? `data: ${JSON.stringify(frame)}\n\n` : `${JSON.stringify(frame)}\n`;
+            if (fate !== "swallow") {
+              this.later(() => {
+                if (!over) controller.enqueue(new TextEncoder().encode(text));
+              });
+            }
+          },
+          close: () => this.later(end),
+        };
+        if (frames[0]) this.gateway.stream(frames[0], nonce, sink);
+      },
+    });
+    return new Response(body);
+  }
+
+  private socketClass(): new (url: string) => Socket {
+    const world = this;
+    return class implements Socket {
+      onopen: Socket["onopen"] = null;
+      onmessage: Socket["onmessage"] = null;
+      onclose: Socket["onclose"] = null;
+      onerror: Socket["onerror"] = null;
+      private session: GatewaySession | undefined;
+      private state: "connecting" | "open" | "over" = "connecting";
+      private readonly nonce: string;
+      private readonly sink: Sink;
+
+      constructor(url: string) {
+        world.requests.push("ws");
+        this.nonce = url.split("/").slice(-2)[0] ?? "";
+        const fate = world.fates.ws;
+        this.sink = {
+          via: `n1.${this.nonce}`,
+          send: (frame: Down) => {
+            if (fate !== "swallow") world.later(() => this.message(JSON.stringify(frame)));
+          },
+          close: () => world.later(this.end),
+        };
+        world.cuts.add(this.end);
+        world.connecting++;
+        if (fate === "refuse") world.later(this.end);
+        else if (fate !== "hang") world.later(this.opens);
+      }
+
+      private readonly opens = (): void => {
+        if (this.state !== "connecting") return;
+        world.connecting--;
+        this.state = "open";
+        this.onopen?.({} as never);
+      };
+
+      private readonly end = (): void => {
+        if (this.state === "over") return;
+        if (this.state === "connecting") world.connecting--;
+        this.state = "over";
+        world.cuts.delete(this.end);
+        this.onclose?.({ code: 1006, reason: "" });
+      };
+
+      private message(data: string): void {
+        if (this.state === "open") this.onmessage?.({ data });
+      }
+
+      send(text: string): void {
+        if (this.state !== "open") return;
+        world.later(() => {
+          if (this.state === "over") return;
+          const frame = JSON.parse(text);
+          this.session = world.gateway.socket(frame, this.nonce, this.sink, this.session);
+        });
+      }
+
+      close(): void {
+        if (this.state === "connecting") world.connecting--;
+        this.state = "over";
+        world.cuts.delete(this.end);
+      }
+    };
+  }
+}
