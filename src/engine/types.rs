@@ -151,7 +151,7 @@ pub enum PresenceState {
 pub struct Member {
     /// Its public id.
     pub id: MemberId,
-    /// Its user, if it has one.
+    /// Its user, if it has one. In a user's own channel every member is that user's.
     pub user: Option<Arc<str>>,
     /// The node that asserts it.
     pub incarnation: Incarnation,
@@ -163,14 +163,17 @@ pub struct Member {
     pub json: Bytes,
 }
 
+/// The most members that a snapshot lists; of a larger channel it gives the count (contract R6).
+pub const MEMBERS_LISTED_MAX: usize = 1000;
+
 /// Who is in a channel, at a version.
 #[derive(Debug, Clone)]
 pub struct PresenceSnapshot {
-    /// Rises with each change.
+    /// Rises by one with each change; 0 before the first.
     pub version: u64,
     /// How many.
     pub count: usize,
-    /// The members' JSON, by id.
+    /// The members' JSON, by id; none where `count` is above [`MEMBERS_LISTED_MAX`].
     pub members: Vec<Bytes>,
 }
 
