@@ -2,15 +2,17 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use parking_lot::Mutex;
+use tokio::sync::Mutex;
+use tokio::task::yield_now;
 
 use crate::engine::clock::Clock;
 use crate::engine::types::WallMs;
 
 use super::shards::Shards;
 
-/// Lets one publisher at a time make room; the others wait for it, so that the bound is passed by
-/// no more than the batches that were being stored.
+/// Lets one publisher at a time make room. It begins at fifteen sixteenths of the bound, and the
+/// others go on meanwhile; at the bound they wait for it, so that the bound is passed by no more
+/// than the batches that were being stored.
 #[derive(Debug)]
 pub(super) struct Eviction {
     running: Mutex<()>,
@@ -22,34 +24,44 @@ impl Eviction {
         Self { running: Mutex::new(()), max }
     }
 
-    /// Makes room if the bound is passed.
-    pub(super) fn run(&self, shards: &Shards, clock: &Clock) {
-        let passed = || shards.counts.log_bytes.load(Relaxed) > self.max;
-        if !passed() {
+    /// Makes room if the bound is near, a shard at a time. Dropped half way, it is the next
+    /// publisher's to do.
+    pub(super) async fn run(&self, shards: &Shards, clock: &Clock) {
+        let sixteenth = self.max / 16;
+        let bytes = || shards.counts.log_bytes.load(Relaxed);
+        let near = || bytes() > self.max - sixteenth;
+        if !near() {
             return;
         }
-        let _running = self.running.lock();
-        if !passed() {
+        let running = self.running.try_lock().ok();
+        let _running = match running {
+            Some(running) => running,
+            None if bytes() <= self.max => return,
+            None => self.running.lock().await,
+        };
+        if !near() {
             return;
         }
-        let level = level(measure(shards, clock.now()), self.max - self.max / 8);
+        let level = level(measure(shards, clock.now()).await, self.max - 2 * sixteenth);
         for shard in shards.iter() {
             for cell in shard.lock().channels.values_mut() {
                 let evicted = shards.measured(cell, |cell| cell.trim_to(level));
                 shards.counts.evicted.fetch_add(evicted as u64, Relaxed);
             }
+            yield_now().await;
         }
     }
 }
 
 /// The bytes of every channel that has any, without what is too old.
-fn measure(shards: &Shards, now: WallMs) -> Vec<usize> {
+async fn measure(shards: &Shards, now: WallMs) -> Vec<usize> {
     let mut sizes = Vec::new();
     for shard in shards.iter() {
         for cell in shard.lock().channels.values_mut() {
             shards.measured(cell, |cell| cell.trim(now));
             sizes.extend(Some(cell.bytes()).filter(|bytes| *bytes > 0));
         }
+        yield_now().await;
     }
     sizes
 }

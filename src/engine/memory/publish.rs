@@ -38,7 +38,7 @@ impl MemoryEngine {
     pub(super) async fn store(&self, publish: Publish) -> Result<Published, EngineError> {
         let room = self.reserve(publish.entries.len()).await?;
         let published = self.append(publish, room)?;
-        self.eviction.run(&self.shards, &self.clock);
+        self.eviction.run(&self.shards, &self.clock).await;
         Ok(published)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct MemorySettings {
     /// Bytes of all logs and states together: frames, keys and [`EVENT_BYTES`] for each event.
-    /// Above it the largest logs lose their oldest events until all fit in seven eighths of it:
+    /// Near it the largest logs lose their oldest events until all fit in seven eighths of it:
     /// history is shorter than configured, readers behind it get a gap, and
     /// [`MemoryStats::evicted`] rises. Default: 256 MiB.
     pub log_bytes: usize,
@@ -57,8 +57,8 @@ impl Default for MemorySettings {
 }
 
 /// Bytes counted for each stored event besides its frame and key: the entry itself and the
-/// allocations behind it, rounded up.
-pub const EVENT_BYTES: usize = 160;
+/// allocations behind it, with what they leave unused.
+pub const EVENT_BYTES: usize = 256;
 
 /// What the engine holds, and what it had to give up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,7 +38,7 @@ pub(super) struct Shard {
 /// All shards.
 #[derive(Debug)]
 pub(super) struct Shards {
-    shards: Vec<Mutex<Shard>>,
+    others: Vec<Mutex<Shard>>,
     last: Mutex<Shard>,
     hasher: RandomState,
     channels_max: usize,
@@ -49,17 +49,17 @@ pub(super) struct Shards {
 impl Shards {
     pub(super) fn new(settings: &MemorySettings, now: WallMs) -> Self {
         let window = millis(settings.dedupe_window);
-        let share = |bound: usize| bound.div_ceil(SHARDS);
+        let part = |bound: usize| bound.div_ceil(SHARDS);
         let shard = || {
             Mutex::new(Shard {
                 channels: HashMap::new(),
-                ids: Ids::new(share(settings.dedupe_ids), window, now),
-                last_seen: Rotating::new(share(settings.last_seen)),
+                ids: Ids::new(part(settings.dedupe_ids), window, now),
+                last_seen: Rotating::new(part(settings.last_seen)),
                 swept: now,
             })
         };
         Self {
-            shards: (1..SHARDS).map(|_| shard()).collect(),
+            others: (1..SHARDS).map(|_| shard()).collect(),
             last: shard(),
             hasher: RandomState::new(),
             channels_max: settings.channels,
@@ -70,13 +70,13 @@ impl Shards {
 
     /// Every shard.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Mutex<Shard>> {
-        self.shards.iter().chain([&self.last])
+        self.others.iter().chain([&self.last])
     }
 
     /// The shard of a channel.
     pub(super) fn lock(&self, channel: &Channel) -> MutexGuard<'_, Shard> {
         let at = usize::try_from(self.hasher.hash_one(channel) % SHARDS as u64).unwrap_or_default();
-        self.shards.get(at).unwrap_or(&self.last).lock()
+        self.others.get(at).unwrap_or(&self.last).lock()
     }
 
     /// The channel, begun if it is not there.
