@@ -238,7 +238,6 @@ async fn at_the_bound_of_parked_bytes_a_session_is_refused_until_one_is_over() {
     it.engine.park("s2", parked(1), 0).await.unwrap();
 }
 
-// spec: F1
 #[tokio::test]
 async fn the_wall_clock_is_the_default() {
     let (sender, _deliveries) = mpsc::channel(16);

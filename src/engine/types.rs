@@ -66,7 +66,8 @@ pub struct Dedupe {
 pub struct Publish {
     /// Where to.
     pub channel: Channel,
-    /// What the channel keeps.
+    /// What the channel keeps from here on. What it kept under another kind of retention goes;
+    /// its offsets go on.
     pub retention: Retention,
     /// The events, in order.
     pub entries: Vec<Entry>,

@@ -32,6 +32,7 @@ macro_rules! conformance {
                 of_many_that_expect_one_top_one_is_stored,
                 what_was_acknowledged_is_below_what_is_sent_after,
                 a_batch_without_entries_stores_nothing,
+                another_kind_of_retention_drops_what_was_kept,
             }
             dedupe {
                 a_repeat_is_answered_with_the_first_position,

@@ -1,6 +1,7 @@
 //! Publishing: P1, P2, P5, P6, P7, O1, O2.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use throughline::engine::types::{Publish, Retention};
 use throughline::protocol::position::{Epoch, Position, Since, Tag};
@@ -187,4 +188,18 @@ pub async fn a_batch_without_entries_stores_nothing(harness: &impl Harness) {
     let empty = it.publish(with_id(publish(&ch, DURABLE, &[]), "u:ann", "1", 0)).await;
     assert_eq!(empty.position, top);
     assert_eq!(it.all(&ch).await.len(), 1);
+}
+
+pub async fn another_kind_of_retention_drops_what_was_kept(harness: &impl Harness) {
+    const SMALL: Retention = Retention::Log { size: 1, age: Duration::from_secs(3600) };
+    let (it, ch) = (harness.fresh().await, channel("chat:a"));
+    let durable = it.say(&ch, "a").await;
+    let state = it.publish(publish(&ch, Retention::State { keys: 3 }, &["b"])).await.position;
+    assert_eq!((&state.epoch, state.offset), (&durable.epoch, 2));
+    assert!(it.all(&ch).await.is_empty());
+    it.say(&ch, "c").await;
+    assert!(it.engine.state(&ch).await.unwrap().events.is_empty());
+    assert_eq!(offsets(&it.all(&ch).await), [3]);
+    it.publish(publish(&ch, SMALL, &["d"])).await;
+    assert_eq!(offsets(&it.all(&ch).await), [4], "a smaller log applies at once");
 }
