@@ -27,7 +27,7 @@ use throughline::protocol::position::{GapReason, Since};
 use tokio::sync::mpsc;
 
 use conformance::fixture::{
-    ALL, DURABLE, channel, incarnation, keyed, member, offsets, publish, with_id,
+    ALL, DURABLE, at_once, channel, incarnation, keyed, member, offsets, publish, with_id,
 };
 use conformance::{Fixture, Harness, conformance};
 
@@ -83,6 +83,26 @@ async fn at_the_bound_of_all_logs_the_largest_lose_their_oldest_events() {
     assert_eq!(engine.stats().evicted, 2000 - kept.len() as u64);
     assert!(kept.len() * (EVENT_BYTES + 60) > settings.log_bytes / 2, "no more than it must");
     assert_eq!(it.gap(&large, &start).await, Some(GapReason::Trimmed));
+}
+
+// spec: B1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_at_once_pass_the_bound_of_all_logs_by_their_own_batches_at_most() {
+    const PUBLISHERS: usize = 4;
+    let settings = MemorySettings { log_bytes: 64 * 1024, ..MemorySettings::default() };
+    let (_it, engine) = bounded(&settings, 16);
+    let most = settings.log_bytes + PUBLISHERS * 2 * (EVENT_BYTES + 100);
+    let tasks = (0..PUBLISHERS).map(|n| {
+        let (engine, ch) = (Arc::clone(&engine), channel(&format!("chat:{n}")));
+        async move {
+            for _ in 0..500 {
+                engine.publish(publish(&ch, DURABLE, &["a", "b"])).await.unwrap();
+                assert!(engine.stats().log_bytes <= most);
+            }
+        }
+    });
+    at_once(tasks.collect::<Vec<_>>()).await;
+    assert!(engine.stats().evicted > 0);
 }
 
 // spec: B1
