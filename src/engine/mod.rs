@@ -4,6 +4,7 @@
 //! interest in the channel, this one included, through [`Deliveries`]. One conformance suite
 //! (`tests/conformance`) runs against every implementation; [`memory`] is the executable meaning.
 
+pub mod clock;
 pub mod memory;
 pub mod types;
 
@@ -34,14 +35,18 @@ pub trait Engine: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Appends a batch to one channel, contiguous, all or nothing, and broadcasts it, in one step
-    /// (contract P1–P7). Without retention the same, less the log.
+    /// (contract P1–P7). Without retention the same, less the log. The id is looked at before
+    /// `expect`: a repeat is answered with its position though the top has moved since. A batch
+    /// without entries stores nothing and is answered with the top.
     /// # Errors
-    /// [`EngineError::Conflict`] where `expect` is not the top, [`EngineError::DuplicateId`] where
-    /// the id came with another body.
+    /// [`EngineError::Conflict`] with the top where `expect` is not the top,
+    /// [`EngineError::DuplicateId`] where the id came with another body.
     fn publish(&self, publish: Publish) -> Op<'_, Published>;
 
     /// Reads the log after `since`, oldest first. A position that cannot be proven, or is no longer
-    /// retained, is a gap in the page, never a partial splice (contract D5).
+    /// retained, is a gap in the page, never a partial splice (contract D5). From
+    /// [`Since::Oldest`] there is no gap. A channel without a log retains nothing: its top is
+    /// proven, everything below it is trimmed. The channel is created if it is not there.
     fn history<'a>(&'a self, channel: &'a Channel, since: Since, limit: PageLimit) -> Op<'a, Page>;
 
     /// The top of a channel, which is created (epoch, offset 0) if it is not there.
@@ -51,6 +56,7 @@ pub trait Engine: Send + Sync + 'static {
     fn state<'a>(&'a self, channel: &'a Channel) -> Op<'a, StateSnapshot>;
 
     /// Asks for a channel's deliveries. Once this returns, every event above the then top comes.
+    /// Interest is there or not: it is not counted.
     fn subscribe<'a>(&'a self, channel: &'a Channel) -> Op<'a, ()>;
 
     /// Ends the interest in a channel.
@@ -58,6 +64,8 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Makes or renews a member of a channel. A new member is broadcast as a join, changed details
     /// as an update; an equal or lower fence than the stored one's changes nothing.
+    /// # Errors
+    /// [`EngineError::Conflict`] (without position) where the member's incarnation was swept.
     fn join<'a>(&'a self, channel: &'a Channel, member: Member) -> Op<'a, ()>;
 
     /// Removes a member if its stored fence is not above `fence`; the removal alone broadcasts a leave.
@@ -69,7 +77,12 @@ pub trait Engine: Send + Sync + 'static {
     /// The presence of many users in one round trip, in the order asked.
     fn users<'a>(&'a self, subjects: &'a [String]) -> Op<'a, Vec<UserPresence>>;
 
-    /// Renews this node's lease.
+    /// Renews this node's lease, then removes the members of every incarnation whose lease (8 s)
+    /// and grace (10 s) are over. An incarnation that never had a lease has none to lose. A
+    /// node calls this every few seconds; an engine may also use it to drop what is too old.
+    /// # Errors
+    /// [`EngineError::Conflict`] (without position) where this incarnation was swept: the node
+    /// takes a new one and asserts its members again.
     fn renew<'a>(&'a self, incarnation: &'a Incarnation) -> Op<'a, ()>;
 
     /// Stores a parked session under its id if the stored version is `expected` (0: none).

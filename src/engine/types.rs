@@ -66,7 +66,8 @@ pub struct Dedupe {
 pub struct Publish {
     /// Where to.
     pub channel: Channel,
-    /// What the channel keeps.
+    /// What the channel keeps from here on. What it kept under another kind of retention goes;
+    /// its offsets go on.
     pub retention: Retention,
     /// The events, in order.
     pub entries: Vec<Entry>,
@@ -151,7 +152,7 @@ pub enum PresenceState {
 pub struct Member {
     /// Its public id.
     pub id: MemberId,
-    /// Its user, if it has one.
+    /// Its user, if it has one. In a user's own channel every member is that user's.
     pub user: Option<Arc<str>>,
     /// The node that asserts it.
     pub incarnation: Incarnation,
@@ -163,14 +164,17 @@ pub struct Member {
     pub json: Bytes,
 }
 
+/// The most members that a snapshot lists; of a larger channel it gives the count (contract R6).
+pub const MEMBERS_LISTED_MAX: usize = 1000;
+
 /// Who is in a channel, at a version.
 #[derive(Debug, Clone)]
 pub struct PresenceSnapshot {
-    /// Rises with each change.
+    /// Rises by one with each change; 0 before the first.
     pub version: u64,
     /// How many.
     pub count: usize,
-    /// The members' JSON, by id.
+    /// The members' JSON, by id; none where `count` is above [`MEMBERS_LISTED_MAX`].
     pub members: Vec<Bytes>,
 }
 
