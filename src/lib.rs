@@ -2,5 +2,9 @@
 //!
 //! `docs/ARCHITECTURE.md` says how the parts fit; the imports between them are a test.
 
+pub mod auth;
+pub mod config;
 pub mod engine;
 pub mod protocol;
+pub mod server;
+pub mod telemetry;
