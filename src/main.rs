@@ -54,7 +54,7 @@ enum Command {
         /// The user that it is for.
         #[arg(long)]
         sub: String,
-        /// What it allows, as JSON: {"room:*": ["subscribe", "publish"]}.
+        /// What it allows, as JSON: `{"room:*": ["subscribe", "publish"]}`.
         #[arg(long, value_name = "JSON", default_value = "{}")]
         caps: String,
         /// What other members are shown, as JSON.
@@ -96,7 +96,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Token { file, sub, caps, info, ttl } => {
             println!(
                 "{}",
-                token(&file.load(&Flags::default())?, sub, &caps, info.as_deref(), &ttl)?
+                token(&file.load(&Flags::default())?, &sub, &caps, info.as_deref(), &ttl)?
             );
             Ok(())
         }
@@ -132,7 +132,7 @@ fn check_config(file: &File, print: bool) -> anyhow::Result<()> {
 
 fn token(
     config: &Config,
-    sub: String,
+    sub: &str,
     caps: &str,
     info: Option<&str>,
     ttl: &str,

@@ -87,7 +87,7 @@ impl TokenError {
 struct Key {
     kid: Option<String>,
     alg: Algorithm,
-    key: DecodingKey,
+    verifying: DecodingKey,
     validation: Validation,
 }
 
@@ -115,7 +115,7 @@ impl Tokens {
             let decoding = decoding.map_err(|source| BadKey { index, alg: key.alg, source })?;
             let alg = algorithm(key.alg);
             let validation = validation(alg, auth);
-            keys.push(Key { kid: key.kid.clone(), alg, key: decoding, validation });
+            keys.push(Key { kid: key.kid.clone(), alg, verifying: decoding, validation });
         }
         let leeway_ms = u64::try_from(auth.leeway.as_millis()).unwrap_or(u64::MAX);
         Ok(Self { keys, has_audience: auth.audience.is_some(), leeway_ms })
@@ -147,7 +147,7 @@ impl Tokens {
     fn signed_claims(&self, token: &str, header: &Header) -> Result<Claims, TokenError> {
         let mut refused = TokenError::NoKey;
         for key in self.keys.iter().filter(|key| key.takes(header)) {
-            match jsonwebtoken::decode::<Claims>(token, &key.key, &key.validation) {
+            match jsonwebtoken::decode::<Claims>(token, &key.verifying, &key.validation) {
                 Ok(decoded) => return Ok(decoded.claims),
                 Err(error) => match error.kind() {
                     ErrorKind::InvalidSignature => refused = TokenError::Signature,

@@ -87,8 +87,8 @@ impl Node {
         }
     }
 
-    /// Where the value at a path came from; of a missing one, the nearest that holds it.
-    pub(crate) fn source_of(&self, path: &[String]) -> &Source {
+    /// The node at a path; where there is none, the nearest that would hold it.
+    pub(crate) fn nearest(&self, path: &[String]) -> &Self {
         let mut at = self;
         for key in path {
             let inner = match &at.kind {
@@ -101,6 +101,6 @@ impl Node {
                 None => break,
             }
         }
-        &at.source
+        at
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Config;
 use super::layers::{Kind, Node, Source};
-use super::read;
+use super::read::{self, ReadError};
 use super::validate::validate;
 
 /// The embedded defaults: every key, commented.
@@ -194,20 +194,35 @@ fn lay_on(tree: &mut Node, path: &[String], leaf: Node) -> Result<(), ConfigErro
 
 fn read_tree(tree: &Node) -> Result<Config, ConfigError> {
     read::read::<Config>(tree).map_err(|error| {
-        // A message of serde's may repeat the value, and this one may be a secret.
-        let secret = error.path.last().is_some_and(|key| key == "secret" || key == "key");
-        let message = if secret && error.message.starts_with("invalid") {
-            "must be a string".to_owned()
-        } else {
-            error.message
-        };
+        let message = with_value(tree.nearest(&error.path), &error);
         ConfigError(vec![problem(tree, &error.path.join("."), message)])
     })
 }
 
+/// What was wrong with a value, and the value; but a secret is never shown, and serde's messages
+/// may repeat it.
+fn with_value(node: &Node, error: &ReadError) -> String {
+    /// More would bury the message.
+    const SHOWN_CHARS_MAX: usize = 60;
+    let message = &error.message;
+    if message.starts_with("unknown") {
+        return message.clone();
+    }
+    if error.path.last().is_some_and(|key| key == "secret" || key == "key") {
+        return "must be a string".to_owned();
+    }
+    match &node.kind {
+        Kind::Scalar(toml::Value::String(text)) if !message.contains(text.as_str()) => {
+            let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+            format!("{shown:?}: {message}")
+        }
+        _ => message.clone(),
+    }
+}
+
 fn problem(tree: &Node, key: &str, message: String) -> Problem {
     let path: Vec<String> = key.split('.').map(str::to_owned).collect();
-    Problem { source: tree.source_of(&path).to_string(), key: key.to_owned(), message }
+    Problem { source: tree.nearest(&path).source.to_string(), key: key.to_owned(), message }
 }
 
 fn read_key_files(config: &mut Config, tree: &Node) -> Result<(), ConfigError> {

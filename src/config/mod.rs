@@ -17,6 +17,9 @@ mod suggest;
 mod validate;
 pub mod value;
 
+#[cfg(test)]
+mod every_key_tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -57,31 +57,32 @@ impl Check {
         }
     }
 
-    fn between<T: PartialOrd>(&mut self, key: &str, value: T, bounds: (T, T), text: &[String; 3]) {
+    fn between<T: PartialOrd>(&mut self, key: &str, value: [&T; 3], text: &[String; 3]) {
+        let [value, lowest, highest] = value;
         let [value_text, min, max] = text;
         #[cfg(test)]
         self.bounds.push((key.to_owned(), format!("{min} to {max}")));
-        if value < bounds.0 {
+        if value < lowest {
             self.fail(key, format!("{value_text} is below the minimum, {min}"));
-        } else if value > bounds.1 {
+        } else if value > highest {
             self.fail(key, format!("{value_text} is above the maximum, {max}"));
         }
     }
 
     fn count(&mut self, key: &str, value: usize, min: usize, max: usize) {
-        self.between(key, value, (min, max), &[value, min, max].map(|n| n.to_string()));
+        self.between(key, [&value, &min, &max], &[value, min, max].map(|n| n.to_string()));
     }
 
     fn time(&mut self, key: &str, value: Duration, min: &str, max: &str) {
         let bound = |text| parse_duration(text).unwrap_or_default();
         let text = [format_duration(value), min.to_owned(), max.to_owned()];
-        self.between(key, value, (bound(min), bound(max)), &text);
+        self.between(key, [&value, &bound(min), &bound(max)], &text);
     }
 
     fn size(&mut self, key: &str, value: usize, min: &str, max: &str) {
         let bound = |text| parse_size(text).unwrap_or_default();
         let text = [format_size(value), min.to_owned(), max.to_owned()];
-        self.between(key, value, (bound(min), bound(max)), &text);
+        self.between(key, [&value, &bound(min), &bound(max)], &text);
     }
 
     fn rate(&mut self, key: &str, rate: Rate) {
@@ -177,8 +178,8 @@ fn api(api: &Api, development: bool, check: &mut Check) {
     let mut keys = BTreeSet::new();
     for (index, key) in api.keys.iter().enumerate() {
         let path = format!("api.keys.{index}");
-        let named = Nonce::parse(&key.name).is_ok() && names.insert(&key.name);
-        check.must(named, &format!("{path}.name"), "must be its own, 1 to 64 of A-Z a-z 0-9 _ -");
+        let fits = Nonce::parse(&key.name).is_ok() && names.insert(&key.name);
+        check.must(fits, &format!("{path}.name"), "must be its own, 1 to 64 of A-Z a-z 0-9 _ -");
         let min = if development { 1 } else { API_KEY_BYTES_MIN };
         check.secret(&format!("{path}.key"), &key.key, min);
         check.must(

@@ -1,4 +1,4 @@
-//! Metrics: one struct of typed handles, made once, shared by all, encoded as OpenMetrics text.
+//! Metrics: one struct of typed handles, made once, shared by all, encoded as `OpenMetrics` text.
 //!
 //! Incrementing a plain counter is one atomic addition; a labelled one takes a read lock and is for
 //! what happens less often than a frame.
@@ -142,7 +142,7 @@ impl Metrics {
         self.connections_refused.get_or_create(&ByRefused { reason }).inc();
     }
 
-    /// All of them as OpenMetrics 1.0 text, of [`CONTENT_TYPE`].
+    /// All of them as `OpenMetrics` 1.0 text, of [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut to = String::new();
         if let Err(error) = text::encode(&mut to, &self.registry) {
