@@ -1,0 +1,237 @@
+//! The settings: one validated tree of plain structs.
+//!
+//! `config/throughline.toml`, embedded, lists every key at its default; [`load::load`] lays on it the
+//! file given, the environment and the command line. A tree that came from there is within every
+//! bound of [`validate`], so nothing after it checks again.
+
+pub mod access;
+pub mod grants;
+mod layers;
+pub mod limits;
+pub mod load;
+pub mod namespaces;
+pub mod origin;
+mod read;
+pub mod session;
+mod suggest;
+mod validate;
+pub mod value;
+
+#[cfg(test)]
+mod every_key_tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::protocol::channel::Channel;
+
+use self::access::{Api, Auth};
+use self::limits::Limits;
+use self::namespaces::Namespace;
+use self::session::Session;
+
+/// Every setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+    /// The one path that everything a client does is below; begins with `/`, does not end with one.
+    pub path: String,
+    /// The operator's endpoints.
+    pub admin: Admin,
+    /// Where shared state lives.
+    pub engine: Engine,
+    /// Who may open a session.
+    pub auth: Auth,
+    /// The application's HTTP API.
+    pub api: Api,
+    /// Times and bounds of one session.
+    pub session: Session,
+    /// Bounds of the node.
+    pub limits: Limits,
+    /// The rules of channels, by the part of their name before the first `:`.
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Channels that every session joins when it opens.
+    pub auto_subscribe: Vec<Channel>,
+    /// Logs.
+    pub telemetry: Telemetry,
+    /// Whether the demo page is served.
+    pub demo: bool,
+    /// Whether this is a development machine: short keys and secrets are accepted.
+    pub development: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            path: "/realtime".to_owned(),
+            admin: Admin::default(),
+            engine: Engine::default(),
+            auth: Auth::default(),
+            api: Api::default(),
+            session: Session::default(),
+            limits: Limits::default(),
+            namespaces: namespaces::built_in(),
+            auto_subscribe: Vec::new(),
+            telemetry: Telemetry::default(),
+            demo: false,
+            development: false,
+        }
+    }
+}
+
+impl Config {
+    /// The rules of a channel; `None` where its namespace has none.
+    pub fn namespace(&self, channel: &Channel) -> Option<&Namespace> {
+        self.namespaces.get(channel.namespace())
+    }
+
+    /// What an operator should know before this serves anyone: one sentence each, to be logged as
+    /// warnings at the start.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut warn = |when: bool, text: &str| {
+            if when {
+                warnings.push(text.to_owned());
+            }
+        };
+        warn(self.development, "development = true: short keys and secrets are accepted");
+        warn(self.demo, "demo = true: the demo page is public");
+        warn(
+            self.admin.listen == AdminListen::Same,
+            "admin.listen = \"same\": metrics and health are public on the main listener",
+        );
+        warn(self.auth.anonymous, "auth.anonymous = true: anyone may open a session");
+        warn(
+            !self.auth.anonymous && !self.auth.anonymous_capabilities.is_empty(),
+            "auth.anonymous_capabilities is not in force: auth.anonymous is false",
+        );
+        warn(
+            !self.auth.anonymous && self.auth.keys.is_empty(),
+            "auth.keys is empty and auth.anonymous is false: no session can open",
+        );
+        warn(
+            self.auth.origins.is_empty(),
+            "auth.origins is empty: no web page can connect, only clients without an Origin",
+        );
+        warn(
+            self.session.secret.is_none(),
+            "session.secret is empty: tickets are void after a restart",
+        );
+        warnings
+    }
+}
+
+/// The operator's endpoints: `/metrics`, `/live`, `/ready`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Where they are.
+    pub listen: AdminListen,
+}
+
+/// Where the operator's endpoints are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AdminListen {
+    /// Nowhere (`""`).
+    #[default]
+    Off,
+    /// On the main listener (`"same"`): public, for development.
+    Same,
+    /// On a listener of their own.
+    Addr(SocketAddr),
+}
+
+impl fmt::Display for AdminListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => Ok(()),
+            Self::Same => f.write_str("same"),
+            Self::Addr(addr) => addr.fmt(f),
+        }
+    }
+}
+
+impl Serialize for AdminListen {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AdminListen {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match String::deserialize(from)?.as_str() {
+            "" => Ok(Self::Off),
+            "same" => Ok(Self::Same),
+            addr => addr.parse().map(Self::Addr).map_err(|_| {
+                serde::de::Error::custom("must be an address and port, \"same\", or \"\" for none")
+            }),
+        }
+    }
+}
+
+/// Where shared state lives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Engine {
+    /// `memory:`, the embedded engine of one node.
+    pub url: String,
+    /// Bounds of the embedded engine.
+    pub memory: Memory,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { url: "memory:".to_owned(), memory: Memory::default() }
+    }
+}
+
+/// Bounds of the embedded engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Memory {
+    /// Bytes of all logs and states together.
+    #[serde(with = "value::size")]
+    pub log_bytes: usize,
+    /// Channels that are known at once.
+    pub channels: usize,
+    /// Members of all channels together.
+    pub presence_members: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { log_bytes: 256 << 20, channels: 1_000_000, presence_members: 1_000_000 }
+    }
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// What is logged: a level, or directives of tracing-subscriber's `EnvFilter`.
+    pub log: String,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How logs are written, to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line for a person.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
