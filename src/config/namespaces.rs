@@ -10,7 +10,7 @@ use super::value;
 /// The namespace of users' own channels, `@user:<subject>`; it is always there.
 pub const USER: &str = "@user";
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// What the channels of a namespace do, and for whom.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -65,7 +65,7 @@ pub struct Session {
 impl Default for Session {
     fn default() -> Self {
         Self {
-            window: Duration::from_secs(120),
+            window: Duration::from_mins(2),
             grace: Duration::from_secs(10),
             leaving_grace: Duration::from_secs(2),
             provisional: Duration::from_secs(10),
@@ -81,7 +81,7 @@ impl Default for Session {
             uplink_frames: 64,
             candidates: 4,
             ephemeral_age: Duration::from_secs(2),
-            stream_age: Duration::from_secs(600),
+            stream_age: Duration::from_mins(10),
             secret: None,
         }
     }

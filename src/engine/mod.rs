@@ -2,7 +2,7 @@
 //!
 //! The engine appends and broadcasts in one step; what it broadcasts comes to every node that has
 //! interest in the channel, this one included, through [`Deliveries`]. One conformance suite
-//! (`tests/conformance`) runs against every implementation; [`memory`] is the executable meaning.
+//! runs against every implementation; [`memory`] is the executable meaning.
 
 pub mod clock;
 pub mod memory;

@@ -38,6 +38,11 @@ impl Frame {
         self.bytes.slice(..self.bytes.len().saturating_sub(1))
     }
 
+    /// The bytes of [`Frame::websocket`], borrowed.
+    pub fn websocket_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.bytes.len().saturating_sub(1)).unwrap_or(&[])
+    }
+
     /// The frame as one line, with its terminator.
     pub fn line(&self) -> Bytes {
         self.bytes.slice(usize::from(self.json_at)..)

@@ -1,11 +1,149 @@
-//! The composition root. Placeholder: it refuses to serve until the listeners are written.
+//! The composition root: builds the parts out of the settings, and serves until told to stop.
 
-use crate::config::Config;
+mod admin;
+mod listener;
+mod router;
 
-/// Serves until told to stop.
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Authenticator;
+use crate::config::{AdminListen, Config};
+use crate::engine::Engine;
+use crate::engine::memory::{MemoryEngine, MemorySettings};
+use crate::gateway::{Gateway, pump};
+use crate::hub::wheel::TURN_MS;
+use crate::telemetry::clock::now_ms;
+use crate::telemetry::metrics::Metrics;
+
+/// Deliveries that wait between the engine and the fan-out; beyond it publishers wait.
+const DELIVERIES: usize = 4096;
+/// Between two renewals of the node's lease.
+const RENEW: Duration = Duration::from_secs(2);
+/// How long the end of the sessions and connections may take.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Serves until SIGTERM or SIGINT, then ends every session and connection.
 /// # Errors
-/// Always: there are no listeners yet.
-pub async fn run(_config: Config) -> anyhow::Result<()> {
-    std::future::ready(()).await;
-    anyhow::bail!("this build has no listeners")
+/// Where an address cannot be bound, or a key cannot be read.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let node = Node::start(config).await?;
+    node.announce();
+    stop_asked().await?;
+    node.stop().await;
+    Ok(())
 }
+
+/// A node that serves.
+struct Node {
+    gateway: Arc<Gateway>,
+    addresses: Vec<SocketAddr>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Node {
+    async fn start(config: Config) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let auth = Authenticator::new(&config)?;
+        let metrics = Arc::new(Metrics::default());
+        let (sender, deliveries) = mpsc::channel(DELIVERIES);
+        let memory = &config.engine.memory;
+        let settings = MemorySettings {
+            log_bytes: memory.log_bytes,
+            channels: memory.channels,
+            members: memory.presence_members,
+            ..MemorySettings::default()
+        };
+        let engine = MemoryEngine::new(&settings, sender);
+        let shards = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Arc::clone(&engine) as Arc<dyn Engine>;
+        let (gateway, shards) =
+            Gateway::new(Arc::clone(&config), shared, auth, Arc::clone(&metrics), shards);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        for shard in shards {
+            tasks.spawn(shard.run());
+        }
+        tasks.spawn(pump::run(Arc::clone(&gateway), deliveries));
+        tasks.spawn(turn(Arc::clone(&gateway), stop.clone()));
+        tasks.spawn(renew(Arc::clone(&gateway), engine, stop.clone()));
+        let mut node = Self { gateway, addresses: Vec::new(), stop, tasks };
+        node.listen(config.listen, router::main(&node.gateway)).await?;
+        if let AdminListen::Addr(address) = config.admin.listen {
+            node.listen(address, router::admin(&node.gateway)).await?;
+        }
+        Ok(node)
+    }
+
+    async fn listen(&mut self, address: SocketAddr, router: axum::Router) -> anyhow::Result<()> {
+        let listener = listener::bind(address).with_context(|| format!("listen on {address}"))?;
+        self.addresses.push(listener.local_addr()?);
+        let (gateway, stop) = (Arc::clone(&self.gateway), self.stop.clone());
+        self.tasks.spawn(listener::serve(gateway, listener, router, stop));
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    /// Says where it listens: for people, and for tools that gave port 0.
+    fn announce(&self) {
+        let Some(address) = self.addresses.first() else { return };
+        tracing::info!(%address, engine = self.gateway.engine.name(), "listening");
+        println!("listening on http://{address}");
+        if self.gateway.config.demo {
+            println!("demo: http://{address}/");
+        }
+    }
+
+    async fn stop(self) {
+        tracing::info!(sessions = self.gateway.sessions(), "stopping");
+        self.stop.cancel();
+        if timeout(STOP_WITHIN, self.gateway.shut_down()).await.is_err() {
+            tracing::warn!(sessions = self.gateway.sessions(), "some sessions did not end in time");
+        }
+    }
+}
+
+async fn stop_asked() -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Wakes sessions whose time has come.
+async fn turn(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut turns = interval(Duration::from_millis(TURN_MS));
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(turns.tick()).await.is_some() {
+        gateway.turn(now_ms());
+    }
+}
+
+/// Renews the node's lease, and reads what the engine counts.
+async fn renew(gateway: Arc<Gateway>, engine: Arc<MemoryEngine>, stop: CancellationToken) {
+    let mut renewals = interval(RENEW);
+    renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(renewals.tick()).await.is_some() {
+        if let Err(error) = engine.renew(&gateway.incarnation).await {
+            tracing::warn!(%error, "the node's lease was not renewed");
+        }
+        let stats = engine.stats();
+        gateway.metrics.engine_log_bytes.set(u64::try_from(stats.log_bytes).unwrap_or_default());
+        gateway.metrics.engine_channels.set(u64::try_from(stats.channels).unwrap_or_default());
+    }
+}
+
+/// A bound listener.
+type Listener = TcpListener;

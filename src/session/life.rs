@@ -23,6 +23,9 @@ pub(super) enum Phase {
 impl Session {
     /// The next time at which [`super::input::Input::Tick`] is due.
     pub fn wake_at(&self) -> Option<Millis> {
+        if self.is_ended() {
+            return None;
+        }
         let candidates = self.candidates.first().map(|c| c.since + self.settings.candidate_age);
         let reads = self.reads_at();
         [self.phase_wakes_at(), self.link_wakes_at(), self.leaving_at, candidates, reads]

@@ -22,6 +22,7 @@ mod requests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::protocol::channel::Channel;
 use crate::protocol::frame::Frame;
 
 use self::input::{ConnId, Effect, Input, Output};
@@ -177,6 +178,16 @@ impl Session {
     /// Frames in the outbox: handed and not acknowledged, and waiting.
     pub fn outbox_len(&self) -> usize {
         self.outbox.len()
+    }
+
+    /// Whether the session reads a channel.
+    pub fn is_subscribed(&self, channel: &Channel) -> bool {
+        self.subs.of_channel(channel).is_some_and(|sub| !sub.is_pending())
+    }
+
+    /// The connection or request that carries the way down now, or carried it last.
+    pub fn link_conn(&self) -> Option<ConnId> {
+        self.link.as_ref().filter(|_| self.is_attached()).map(|link| link.conn)
     }
 
     fn emit(&mut self, output: Output) {

@@ -78,7 +78,7 @@ impl Session {
         for (item, handed) in self.outbox.iter() {
             match item.body {
                 Body::Durable { .. } if handed => {
-                    items.push(ParkedItem { body: item.body, frame: None })
+                    items.push(ParkedItem { body: item.body, frame: None });
                 }
                 Body::Durable { .. } => {}
                 Body::Reply

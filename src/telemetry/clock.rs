@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// is still told apart.
 static START: LazyLock<Instant> = LazyLock::new(|| {
     let now = Instant::now();
-    now.checked_sub(Duration::from_secs(3600)).unwrap_or(now)
+    now.checked_sub(Duration::from_hours(1)).unwrap_or(now)
 });
 
 /// Wall-clock milliseconds since the Unix epoch: for what leaves the process. It may jump.

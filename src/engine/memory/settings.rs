@@ -44,8 +44,8 @@ impl Default for MemorySettings {
         Self {
             log_bytes: 256 << 20,
             channels: 1_000_000,
-            channel_idle: Duration::from_secs(600),
-            dedupe_window: Duration::from_secs(300),
+            channel_idle: Duration::from_mins(10),
+            dedupe_window: Duration::from_mins(5),
             dedupe_ids: 1_000_000,
             members: 1_000_000,
             last_seen: 1_000_000,

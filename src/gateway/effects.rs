@@ -1,0 +1,122 @@
+//! Performs what a session asks for, one after the other, in a task that lives while there is any.
+
+use std::sync::Arc;
+
+use crate::engine::types::{EngineError, Event, Member, Page, PageLimit, PresenceState};
+use crate::protocol::channel::Channel;
+use crate::protocol::down::Me;
+use crate::protocol::position::{Position, Since};
+use crate::session::input::{Effect, EventInput, Input, PageInput};
+
+use super::driver::Driver;
+use super::rules::Rules;
+use super::{commands, presence, subscribe};
+
+/// A page of the log for a session: what an outbox of the default bound takes at once.
+pub(super) const PAGE: PageLimit = PageLimit { events: 256, bytes: 256 << 10 };
+
+pub(super) async fn run(driver: Arc<Driver>) {
+    while let Some(effect) = driver.next_effect() {
+        if let Some(input) = perform(&driver, effect).await {
+            driver.handle(input);
+        }
+    }
+}
+
+async fn perform(driver: &Arc<Driver>, effect: Effect) -> Option<Input> {
+    let gateway = &driver.gateway;
+    match effect {
+        Effect::Subscribe { sub, re, channel, since, presence } => {
+            let wanted = subscribe::Wanted { sub, channel, since, presence };
+            let result = subscribe::begin(driver, &wanted, re).await;
+            Some(Input::Subscribed { sub, re, result: result.map(Box::new) })
+        }
+        Effect::Unsubscribe { sub, channel } => {
+            subscribe::end(driver, sub, &channel).await;
+            None
+        }
+        Effect::Command { seq, command } => {
+            let frame = commands::perform(driver, seq, command).await;
+            Some(Input::Settled { seq, frame: Some(frame) })
+        }
+        Effect::Fetch { sub, channel, after } => {
+            let page = fetch(driver, &channel, after).await.ok();
+            Some(Input::Page { sub, result: page })
+        }
+        Effect::FetchState { sub, channel } => {
+            let state = gateway.engine.state(&channel).await.ok();
+            let result = state.map(|state| PageInput {
+                events: state.events.into_iter().map(event_input).collect(),
+                top: state.top,
+                gap: None,
+            });
+            Some(Input::State { sub, result })
+        }
+        Effect::FetchMembers { sub, channel } => {
+            let frame = presence::snapshot_frame(gateway, &channel).await.ok();
+            Some(Input::Members { sub, frame })
+        }
+        Effect::Join { channel, away } => {
+            join(driver, &channel, away).await;
+            None
+        }
+        Effect::Leave { channel } => {
+            let fence = driver.next_fence();
+            let _ = gateway.engine.leave(&channel, &driver.member, fence).await;
+            None
+        }
+    }
+}
+
+async fn fetch(
+    driver: &Driver,
+    channel: &Channel,
+    after: Position,
+) -> Result<PageInput, EngineError> {
+    let gateway = &driver.gateway;
+    let page = gateway.engine.history(channel, Since::After(after), PAGE).await?;
+    if let Some(reason) = page.gap {
+        gateway.metrics.gap(reason);
+    }
+    Ok(page_input(page))
+}
+
+/// Lists the session in a channel's presence. Where the engine cannot be reached the sweep of the
+/// next assertion repairs it.
+async fn join(driver: &Driver, channel: &Channel, away: bool) {
+    let identity = driver.identity();
+    let state = if away { PresenceState::Away } else { PresenceState::Online };
+    let me = Me {
+        id: &driver.member.0,
+        user: identity.user.as_deref(),
+        info: identity.info.as_deref(),
+        state: Some(if away { "away" } else { "online" }),
+    };
+    let member = Member {
+        id: driver.member.clone(),
+        user: identity.user.clone(),
+        incarnation: driver.gateway.incarnation.clone(),
+        fence: driver.next_fence(),
+        state,
+        json: me.json(),
+    };
+    if let Err(error) = driver.gateway.engine.join(channel, member).await {
+        tracing::debug!(%error, "a member could not be listed");
+    }
+}
+
+/// An event of the engine as a session takes it.
+pub(super) fn event_input(event: Event) -> EventInput {
+    EventInput { offset: event.offset, tag: event.tag, prev: event.prev, frame: event.frame }
+}
+
+/// A page of the engine as a session takes it.
+pub(super) fn page_input(page: Page) -> PageInput {
+    let events = page.events.into_iter().map(event_input).collect();
+    PageInput { events, top: page.top, gap: page.gap }
+}
+
+/// Whether the channel lists sessions.
+pub(super) fn lists(rules: &Rules) -> bool {
+    rules.presence != crate::config::namespaces::Presence::Off
+}

@@ -1,0 +1,150 @@
+//! Use cases, one file a verb: what a transport or the application's backend can ask for. Nothing
+//! here knows HTTP; transports plug in at [`link::LinkPort`].
+//!
+//! Only this module knows all the parts: sessions, the hub, the engine, who may do what.
+
+pub mod disconnect;
+pub mod driver;
+pub mod exchange;
+pub mod feed;
+pub mod history;
+pub mod link;
+pub mod open;
+pub mod owner;
+pub mod presence;
+pub mod publish;
+pub mod pump;
+pub mod resume;
+pub mod rules;
+pub mod subscribe;
+pub mod tickets;
+
+mod commands;
+mod effects;
+mod interest;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::engine::types::Incarnation;
+use crate::hub::fanout::{Fanout, Shard};
+use crate::hub::registry::Registry;
+use crate::hub::wheel::Wheel;
+use crate::protocol::error::ErrorCode;
+use crate::session::input::ConnId;
+use crate::session::settings::Settings;
+use crate::telemetry::metrics::Metrics;
+
+use self::driver::Driver;
+use self::interest::Interest;
+
+/// One node.
+pub struct Gateway {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The shared state.
+    pub engine: Arc<dyn Engine>,
+    /// Who may do what.
+    pub auth: Authenticator,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// This start of the node.
+    pub incarnation: Incarnation,
+    settings: Arc<Settings>,
+    registry: Registry<Driver>,
+    fanout: Fanout<Driver>,
+    wheel: Wheel<Driver>,
+    interest: Interest,
+    tasks: TaskTracker,
+    last_conn: AtomicU64,
+    draining: AtomicBool,
+}
+
+impl Gateway {
+    /// A node, and the shards of its fan-out to run.
+    pub fn new(
+        config: Arc<Config>,
+        engine: Arc<dyn Engine>,
+        auth: Authenticator,
+        metrics: Arc<Metrics>,
+        shards: usize,
+    ) -> (Arc<Self>, Vec<Shard<Driver>>) {
+        let (fanout, shards) = Fanout::new(shards);
+        let gateway = Arc::new(Self {
+            settings: Arc::new(rules::session_settings(&config)),
+            config,
+            engine,
+            auth,
+            metrics,
+            incarnation: Incarnation(format!("{:016x}", rand::random::<u64>()).into()),
+            registry: Registry::default(),
+            fanout,
+            wheel: Wheel::default(),
+            interest: Interest::default(),
+            tasks: TaskTracker::new(),
+            last_conn: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        });
+        (gateway, shards)
+    }
+
+    /// A name for a new connection or request.
+    pub fn next_conn(&self) -> ConnId {
+        ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// What the client calls a connection: the incarnation and its nonce.
+    pub fn via(&self, nonce: &str) -> String {
+        format!("{}.{nonce}", self.incarnation.0)
+    }
+
+    /// Runs a task that [`Gateway::shut_down`] waits for.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.registry.len()
+    }
+
+    /// How many posts were put into mailboxes so far.
+    pub fn pushes(&self) -> u64 {
+        self.fanout.pushes()
+    }
+
+    /// Wakes the sessions whose time has come.
+    pub fn turn(&self, now: u64) {
+        self.wheel.turn(now);
+    }
+
+    /// Whether new sessions are refused.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Refuses new sessions, ends those there are, and waits until what they left is done.
+    pub async fn shut_down(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        for driver in self.registry.all() {
+            driver.end(ErrorCode::Draining);
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn forget(&self, driver: &Driver) {
+        self.registry.remove(driver.id);
+    }
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("sessions", &self.sessions()).finish_non_exhaustive()
+    }
+}

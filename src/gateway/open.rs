@@ -1,0 +1,155 @@
+//! Opening a session.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::auth::Identity;
+use crate::engine::types::MemberId;
+use crate::protocol::channel::Channel;
+use crate::protocol::down::{Hello, Limits, LinkDown, Me, Opened, OutboxBound, PingMs};
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::frame::Frame;
+use crate::protocol::up::{Open, Subscribe, VERSION};
+use crate::session::input::{ConnId, ConnKind};
+use crate::session::{Begin, Millis, Session};
+use crate::telemetry::clock::{now_ms, wall_ms};
+
+use super::driver::{Begun, Driver};
+use super::link::LinkPort;
+use super::{Gateway, tickets};
+
+/// A connection or request that opens a session.
+pub struct Opener<'a> {
+    /// Its name.
+    pub conn: ConnId,
+    /// Its nonce.
+    pub nonce: &'a str,
+    /// How it carries frames.
+    pub kind: ConnKind,
+    /// A token that came with the request itself; the frame's wins.
+    pub bearer: Option<&'a str>,
+    /// The connection.
+    pub port: Arc<dyn LinkPort>,
+}
+
+/// Opens a session and makes the connection its link. The hello is returned for an exchange, which
+/// puts it before the answer, and written at once to anything else.
+/// # Errors
+/// `draining` and `too_many_sessions` before anything is looked at, then what the token refuses.
+pub fn open(
+    gateway: &Arc<Gateway>,
+    opener: Opener<'_>,
+    open: Open,
+) -> Result<(Arc<Driver>, Frame), Refusal> {
+    admit(gateway)?;
+    let identity = identify(gateway, open.token.as_deref().or(opener.bearer), open.info)?;
+    let id: u128 = rand::random();
+    let member = MemberId(format!("{:016x}", rand::random::<u64>()).into());
+    let ticket = tickets::session_ticket(gateway, id, &identity)?;
+    let hello = hello(gateway, opener.nonce, &ticket, &member, &identity);
+    let begin = Begin {
+        ticket: ticket.into(),
+        acks: open.ack,
+        visible: open.visible,
+        expires_at: expires_at(&identity),
+    };
+    let session = Session::open(Arc::clone(&gateway.settings), begin, now_ms());
+    let begun = Begun { id, member, feed: false, identity: Arc::new(identity), session };
+    let driver = Driver::new(Arc::clone(gateway), begun);
+    register(gateway, &driver);
+    if opener.kind == ConnKind::Push {
+        let _ = opener.port.write(std::slice::from_ref(&hello));
+    }
+    driver.connect(opener.conn, opener.nonce, opener.port);
+    subscribe_first(gateway, &driver, open.subs);
+    driver.opened(opener.conn, opener.kind, open.link, open.wait);
+    Ok((driver, hello))
+}
+
+/// Adds a session to this node.
+pub(super) fn register(gateway: &Gateway, driver: &Arc<Driver>) {
+    gateway.registry.insert(driver.id, Arc::clone(driver));
+    gateway.metrics.sessions_opened.inc();
+}
+
+/// Refuses a session cheaply, before its token is looked at.
+pub(super) fn admit(gateway: &Gateway) -> Result<(), Refusal> {
+    if gateway.is_draining() {
+        return Err(Refusal::new(ErrorCode::Draining).retry_in(1_000));
+    }
+    if gateway.sessions() >= gateway.config.limits.sessions {
+        return Err(Refusal::new(ErrorCode::TooManySessions).retry_in(5_000));
+    }
+    Ok(())
+}
+
+/// Who a token says that this is, or anonymous.
+pub(super) fn identify(
+    gateway: &Gateway,
+    token: Option<&str>,
+    info: Option<Box<RawValue>>,
+) -> Result<Identity, Refusal> {
+    match token {
+        Some(token) => Ok(gateway.auth.verify(token, wall_ms())?),
+        None => {
+            let mut identity = gateway.auth.anonymous()?;
+            identity.info = identity.info.or(info);
+            Ok(identity)
+        }
+    }
+}
+
+/// When a token ends, on the monotonic clock.
+pub(super) fn expires_at(identity: &Identity) -> Option<Millis> {
+    identity.expires_at_ms.map(|at| now_ms() + at.saturating_sub(wall_ms()))
+}
+
+fn hello(
+    gateway: &Gateway,
+    nonce: &str,
+    ticket: &str,
+    member: &MemberId,
+    identity: &Identity,
+) -> Frame {
+    let settings = &gateway.settings;
+    let me = Me {
+        id: &member.0,
+        user: identity.user.as_deref(),
+        info: identity.info.as_deref(),
+        state: None,
+    };
+    let opened = Opened {
+        ticket,
+        me,
+        ping_ms: PingMs { visible: settings.ping_visible, hidden: settings.ping_hidden },
+        window_ms: settings.window,
+        hold_ms: u64::try_from(gateway.config.session.hold.as_millis()).unwrap_or_default(),
+        outbox: OutboxBound { frames: settings.outbox_frames, bytes: settings.outbox_bytes },
+        limits: Limits {
+            frame_bytes: gateway.config.limits.frame_bytes,
+            frames: gateway.config.limits.frames,
+            subscriptions: settings.subscriptions,
+        },
+        expires_ms: identity.expires_at_ms.map(|at| at.saturating_sub(wall_ms())),
+    };
+    let via = gateway.via(nonce);
+    LinkDown::Hello(Hello { v: VERSION, via: &via, nonce, opened: Some(opened) }).encode()
+}
+
+/// The user's own channel, those that everyone joins, and those that the `open` named.
+fn subscribe_first(gateway: &Gateway, driver: &Driver, asked: Vec<Subscribe>) {
+    let own = driver.identity().user.as_deref().and_then(|user| Channel::of_user(user).ok());
+    let everyones = gateway.config.auto_subscribe.iter().cloned();
+    // What the client names comes first: its positions count.
+    let asked_for = |ch: &Channel| asked.iter().any(|sub| sub.ch == *ch);
+    let more: Vec<_> = own.into_iter().chain(everyones).filter(|ch| !asked_for(ch)).collect();
+    driver.with(|session| {
+        for sub in asked {
+            session.subscribe(sub);
+        }
+        for ch in more {
+            session.subscribe(Subscribe { ch, since: None, presence: false });
+        }
+    });
+}

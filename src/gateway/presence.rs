@@ -1,0 +1,143 @@
+//! Who is there: in channels, and users over all their sessions. A hint, within stated bounds.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::auth::Identity;
+use crate::config::grants::Right;
+use crate::config::namespaces::Presence;
+use crate::engine::types::{EngineError, PresenceSnapshot, PresenceState};
+use crate::protocol::channel::Channel;
+use crate::protocol::down::{self, SessionDown};
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::frame::Frame;
+
+use super::Gateway;
+use super::driver::Driver;
+use super::effects::lists;
+use super::rules::Rules;
+use super::subscribe::engine_refusal;
+
+/// Above so many members a channel gives counts only.
+pub const MEMBERS_MAX: usize = 1000;
+
+/// Who is in a channel, as a client gets it.
+#[derive(Debug, serde::Serialize)]
+pub struct ChannelPresence {
+    /// How many.
+    pub n: usize,
+    /// Who, where the channel's rules say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<Vec<Box<RawValue>>>,
+}
+
+/// A user's state, as a client gets it.
+#[derive(Debug, serde::Serialize)]
+pub struct UserState {
+    /// Over all sessions.
+    pub state: PresenceState,
+    /// When the user was last there, in milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<u64>,
+}
+
+/// The answer to a presence query.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct PresenceAnswer {
+    /// By channel.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub channels: BTreeMap<String, ChannelPresence>,
+    /// By user.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub users: BTreeMap<String, UserState>,
+}
+
+/// Whether an identity may see who is in a channel.
+pub(super) fn may_see(identity: &Identity, rules: &Rules, channel: &Channel) -> bool {
+    rules.public || identity.caps.allows(channel, Right::Presence)
+}
+
+/// Answers a session's query. What it may not see refuses the whole.
+pub(super) async fn of_session(
+    driver: &Driver,
+    channels: &[Channel],
+    users: &[String],
+) -> Result<PresenceAnswer, Refusal> {
+    let identity = driver.identity();
+    for channel in channels {
+        let rules = Rules::of(&driver.gateway.config, channel)?;
+        if !may_see(&identity, &rules, channel) {
+            return Err(ErrorCode::Forbidden.into());
+        }
+    }
+    for user in users {
+        let channel = Channel::of_user(user).map_err(|_| ErrorCode::BadChannel)?;
+        let own = identity.user.as_deref() == Some(user);
+        if !own && !identity.caps.allows(&channel, Right::Presence) {
+            return Err(ErrorCode::Forbidden.into());
+        }
+    }
+    query(&driver.gateway, channels, users).await
+}
+
+/// Answers a query.
+/// # Errors
+/// `not_provided` where a channel has no presence, and the engine's.
+pub async fn query(
+    gateway: &Gateway,
+    channels: &[Channel],
+    users: &[String],
+) -> Result<PresenceAnswer, Refusal> {
+    let failed = |error: EngineError| engine_refusal(&error);
+    let mut answer = PresenceAnswer::default();
+    for channel in channels {
+        let rules = Rules::of(&gateway.config, channel)?;
+        if !lists(&rules) {
+            let why = "this namespace has no presence";
+            return Err(Refusal::new(ErrorCode::NotProvided).because(why));
+        }
+        let snapshot = gateway.engine.members(channel).await.map_err(failed)?;
+        let shows = rules.presence == Presence::Members && snapshot.count <= MEMBERS_MAX;
+        let members = shows.then(|| snapshot.members.iter().filter_map(raw).collect());
+        let presence = ChannelPresence { n: snapshot.count, members };
+        answer.channels.insert(channel.to_string(), presence);
+    }
+    if !users.is_empty() {
+        let states = gateway.engine.users(users).await.map_err(failed)?;
+        for (user, found) in users.iter().zip(states) {
+            let state = UserState { state: found.state, last_seen: found.last_seen };
+            answer.users.insert(user.clone(), state);
+        }
+    }
+    Ok(answer)
+}
+
+fn raw(json: &Bytes) -> Option<Box<RawValue>> {
+    RawValue::from_string(String::from_utf8(json.to_vec()).ok()?).ok()
+}
+
+/// The encoded list of members, or the count, of a channel that is watched.
+pub(super) async fn snapshot_frame(
+    gateway: &Gateway,
+    channel: &Channel,
+) -> Result<Frame, EngineError> {
+    let snapshot = gateway.engine.members(channel).await?;
+    let counts = Rules::of(&gateway.config, channel)
+        .is_ok_and(|rules| counts_only(rules.presence, snapshot.count));
+    Ok(if counts { count_frame(channel, &snapshot) } else { members_frame(channel, &snapshot) })
+}
+
+/// Whether a channel gives counts.
+pub(super) fn counts_only(presence: Presence, count: usize) -> bool {
+    presence == Presence::Count || count > MEMBERS_MAX
+}
+
+fn members_frame(channel: &Channel, snapshot: &PresenceSnapshot) -> Frame {
+    down::members(channel, snapshot.version, &snapshot.members)
+}
+
+fn count_frame(ch: &Channel, snapshot: &PresenceSnapshot) -> Frame {
+    SessionDown::Count { ch, v: snapshot.version, n: snapshot.count }.encode()
+}

@@ -1,0 +1,62 @@
+//! The pump: what the engine broadcasts goes to this node's readers, whoever published it.
+
+use std::sync::Arc;
+
+use crate::engine::Deliveries;
+use crate::engine::types::{Delivery, PresenceChange};
+use crate::hub::{Post, PostKind};
+use crate::protocol::channel::Channel;
+use crate::protocol::down::{self, SessionDown};
+
+use super::Gateway;
+use super::presence::counts_only;
+use super::rules::Rules;
+
+/// Runs until the engine is gone.
+pub async fn run(gateway: Arc<Gateway>, mut deliveries: Deliveries) {
+    while let Some(delivery) = deliveries.recv().await {
+        if let Some(post) = post(&gateway, delivery) {
+            gateway.fanout.post(post).await;
+        }
+    }
+}
+
+fn post(gateway: &Gateway, delivery: Delivery) -> Option<Post> {
+    match delivery {
+        Delivery::Event { channel, epoch, event } => {
+            let (offset, tag, prev) = (event.offset, event.tag, event.prev);
+            let kind = PostKind::Event { epoch, offset, tag, prev };
+            Some(Post { channel, kind, frame: event.frame })
+        }
+        Delivery::Presence { channel, version, count, change } => {
+            presence_post(gateway, channel, version, count, &change)
+        }
+    }
+}
+
+fn presence_post(
+    gateway: &Gateway,
+    channel: Channel,
+    version: u64,
+    count: usize,
+    change: &PresenceChange,
+) -> Option<Post> {
+    let rules = Rules::of(&gateway.config, &channel).ok()?;
+    let frame = if counts_only(rules.presence, count) {
+        if let PresenceChange::Update(_) = change {
+            return None;
+        }
+        SessionDown::Count { ch: &channel, v: version, n: count }.encode()
+    } else {
+        match change {
+            PresenceChange::Join(member) => down::member_change("join", &channel, version, member),
+            PresenceChange::Update(member) => {
+                down::member_change("update", &channel, version, member)
+            }
+            PresenceChange::Leave(id) => {
+                SessionDown::Leave { ch: &channel, v: version, id: &id.0 }.encode()
+            }
+        }
+    };
+    Some(Post { channel, kind: PostKind::Presence, frame })
+}

@@ -1,0 +1,98 @@
+//! Coming back to a session: a candidate connection, an `attach`, a fresh token.
+
+use std::sync::Arc;
+
+use crate::config::grants::Right;
+use crate::protocol::down::{Hello, LinkDown};
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::up::VERSION;
+use crate::session::input::{ConnId, ConnKind, Input};
+use crate::telemetry::clock::wall_ms;
+
+use super::driver::Driver;
+use super::link::LinkPort;
+use super::owner::{self, Owner};
+use super::rules::Rules;
+use super::{Gateway, open, tickets};
+
+/// Finds the session of a ticket. A token that comes with it takes effect.
+/// # Errors
+/// `bad_ticket`, `session_gone`, `token_expired` where the ticket's time is over and no token came,
+/// and what the token refuses.
+pub fn find(
+    gateway: &Arc<Gateway>,
+    ticket: &str,
+    token: Option<&str>,
+) -> Result<Arc<Driver>, Refusal> {
+    let ticket = gateway.auth.tickets().open_session(ticket)?;
+    let driver = match owner::find(gateway, ticket.session, &ticket.incarnation) {
+        Owner::Local(driver) => driver,
+        Owner::Elsewhere => {
+            gateway.metrics.foreign_tickets.inc();
+            return Err(ErrorCode::SessionGone.into());
+        }
+        Owner::Gone => return Err(ErrorCode::SessionGone.into()),
+    };
+    match token {
+        Some(token) => {
+            renew(&driver, token)?;
+        }
+        None if ticket.expires_at_ms.is_some_and(|at| at <= wall_ms()) => {
+            return Err(ErrorCode::TokenExpired.into());
+        }
+        None => {}
+    }
+    Ok(driver)
+}
+
+/// A fresh token for a session: of the same subject. What it no longer allows ends.
+/// Returns in how many milliseconds it ends.
+///
+/// # Errors
+/// What the token refuses, and `forbidden` for another subject.
+pub fn renew(driver: &Arc<Driver>, token: &str) -> Result<Option<u64>, Refusal> {
+    let gateway = &driver.gateway;
+    let mut identity = gateway.auth.verify(token, wall_ms())?;
+    let before = driver.identity();
+    if identity.user != before.user {
+        return Err(Refusal::new(ErrorCode::Forbidden).because("the token is another subject's"));
+    }
+    identity.info = identity.info.or_else(|| before.info.clone());
+    let ticket = tickets::session_ticket(gateway, driver.id, &identity)?.into();
+    let expires_ms = identity.expires_at_ms.map(|at| at.saturating_sub(wall_ms()));
+    let expires_at = open::expires_at(&identity);
+    driver.renewed(Arc::new(identity), Input::Renewed { ticket, expires_at });
+    revoke(driver);
+    Ok(expires_ms)
+}
+
+/// Ends the subscriptions that the identity no longer allows.
+fn revoke(driver: &Driver) {
+    let (identity, config) = (driver.identity(), &driver.gateway.config);
+    for (sub, channel) in driver.with(|session| session.subscriptions()) {
+        let reads = Rules::of(config, &channel)
+            .is_ok_and(|rules| rules.public || identity.caps.allows(&channel, Right::Subscribe));
+        if !reads {
+            driver.handle(Input::Revoke { sub, code: ErrorCode::Forbidden });
+        }
+    }
+}
+
+/// A connection that showed a ticket begins to prove itself: it gets its hello.
+/// # Errors
+/// What [`find`] refuses.
+pub fn candidate(
+    gateway: &Arc<Gateway>,
+    ticket: &str,
+    conn: ConnId,
+    nonce: &str,
+    port: Arc<dyn LinkPort>,
+) -> Result<Arc<Driver>, Refusal> {
+    let driver = find(gateway, ticket, None)?;
+    let via = gateway.via(nonce);
+    let hello = LinkDown::Hello(Hello { v: VERSION, via: &via, nonce, opened: None }).encode();
+    let _ = port.write(&[hello]);
+    driver.connect(conn, nonce, port);
+    driver.handle(Input::Candidate { conn, kind: ConnKind::Push });
+    Ok(driver)
+}

@@ -1,0 +1,55 @@
+//! `POST …/x`: one complete answer.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use bytes::{BufMut, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+
+use crate::gateway::Gateway;
+use crate::gateway::exchange::{ExchangeAnswer, ExchangeRequest, exchange as perform};
+use crate::protocol::down::Scope;
+use crate::protocol::frame::Frame;
+
+use super::negotiate::{Refused, bearer, nonce, read_body};
+
+/// Performs an exchange.
+pub(super) async fn exchange(
+    State(gateway): State<Arc<Gateway>>,
+    Path(raw): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    let nonce = nonce(&raw)?.to_string();
+    let limits = &gateway.config.limits;
+    let body = read_body(&headers, body, limits.body_bytes, limits.body_timeout).await?;
+    let bearer = bearer(&gateway, &headers)?;
+    let request = ExchangeRequest { nonce, body: body.to_vec(), bearer };
+    match perform(&gateway, request).await? {
+        ExchangeAnswer::Frames(frames) => Ok(array(&frames)),
+        ExchangeAnswer::Refused(refusal, ended) => {
+            let scope = if ended { Scope::Session } else { Scope::Link };
+            Err(Refused(refusal, scope))
+        }
+    }
+}
+
+/// Frames as one JSON array.
+fn array(frames: &[Frame]) -> Response {
+    let bytes: usize = frames.iter().map(|frame| frame.len() + 1).sum();
+    let mut json = BytesMut::with_capacity(bytes + 2);
+    json.put_u8(b'[');
+    for (index, frame) in frames.iter().enumerate() {
+        if index > 0 {
+            json.put_u8(b',');
+        }
+        json.put_slice(frame.json());
+    }
+    json.put_u8(b']');
+    let mut response = Body::from(json.freeze()).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

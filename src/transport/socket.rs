@@ -1,0 +1,146 @@
+//! The socket of a connection, with the time limits that hyper's one timer cannot tell apart: 75 s
+//! between requests, 10 s from a head's first byte (SECURITY: never a 408, browsers repeat such
+//! POSTs; the connection is closed). The time of a body is its reader's.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long a connection may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Between requests.
+    pub idle: Duration,
+    /// From the first byte of a head to its end.
+    pub head: Duration,
+}
+
+/// Requests of a connection that are not answered whole.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    /// One more, until the guard is dropped.
+    pub fn begin(&self) -> InFlightGuard {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        InFlightGuard(self.clone())
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A request that is not answered whole.
+#[derive(Debug)]
+pub struct InFlightGuard(InFlight);
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A socket with its time limits.
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+    limits: Limits,
+    in_flight: InFlight,
+    phase: Phase,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Head,
+    Busy,
+}
+
+impl Socket {
+    /// Wraps an accepted connection.
+    pub fn new(stream: TcpStream, limits: Limits, in_flight: InFlight) -> Self {
+        Self { stream, limits, in_flight, phase: Phase::Busy, deadline: None }
+    }
+
+    /// The connection itself, after an upgrade.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if self.phase == phase {
+            return;
+        }
+        self.phase = phase;
+        let within = match phase {
+            Phase::Idle => Some(self.limits.idle),
+            Phase::Head => Some(self.limits.head),
+            Phase::Busy => None,
+        };
+        self.deadline = within.map(|within| Box::pin(sleep_until(Instant::now() + within)));
+    }
+
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+        deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buf);
+        let got = buf.filled().len() > before;
+        if self.in_flight.any() {
+            self.enter(Phase::Busy);
+        } else if got || self.phase == Phase::Head {
+            self.enter(Phase::Head);
+        } else {
+            self.enter(Phase::Idle);
+        }
+        if read.is_pending() { self.poll_deadline(context) } else { read }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,283 @@
+//! One WebSocket after its handshake: a small task that reads, and writes what could not be written
+//! at once.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep, timeout};
+
+use crate::gateway::Gateway;
+use crate::gateway::driver::Driver;
+use crate::gateway::link::LinkPort as _;
+use crate::gateway::open::{self, Opener};
+use crate::gateway::resume;
+use crate::protocol::down::LinkDown;
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::up::{self, LinkUp, Up};
+use crate::session::input::{AttachInput, ConnId, ConnKind, Input, Target};
+use crate::telemetry::clock::now_ms;
+
+use super::codec::{Decoder, Failure, Message, pong_frame};
+use super::port::{Drained, WsPort};
+use super::rate::Meter;
+
+/// Bytes read at once at most, into a buffer that all connections of a thread share.
+const READ_BYTES: usize = 64 << 10;
+/// How long a connection that takes no more frames up is left unread.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long the last frames and the peer's close may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// Serves a connection in a new task, so that nothing of the handshake's stays allocated.
+pub(super) fn serve(
+    gateway: Arc<Gateway>,
+    stream: TcpStream,
+    read: &[u8],
+    nonce: String,
+    bearer: Option<String>,
+) {
+    let port = Arc::new(WsPort::new(stream));
+    let conn = gateway.next_conn();
+    let timer = Some(Box::pin(sleep(gateway.config.session.open_timeout)));
+    let opening = Box::new(Opening { nonce, bearer });
+    let decoder = Decoder::new(gateway.config.limits.frame_bytes);
+    let stage = Stage::Opening(opening);
+    let (frames, controls) = (Meter::default(), Meter::default());
+    let mut served = Connection { gateway, port, conn, stage, decoder, timer, frames, controls };
+    let mut first = read.to_vec();
+    let going = served.decode(&mut first);
+    let gateway = Arc::clone(&served.gateway);
+    gateway.spawn(async move {
+        if going {
+            while poll_fn(|context| served.poll(context)).await {}
+        }
+        served.lost();
+        close(served.port).await;
+    });
+}
+
+struct Connection {
+    gateway: Arc<Gateway>,
+    port: Arc<WsPort>,
+    conn: ConnId,
+    stage: Stage,
+    decoder: Decoder,
+    /// While opening, its end; later the end of a pause in reading.
+    timer: Option<Pin<Box<Sleep>>>,
+    frames: Meter,
+    controls: Meter,
+}
+
+enum Stage {
+    Opening(Box<Opening>),
+    Open(Arc<Driver>),
+}
+
+struct Opening {
+    nonce: String,
+    bearer: Option<String>,
+}
+
+impl Connection {
+    /// One step. Ready with whether the connection goes on.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        match self.port.poll_drain(context) {
+            Poll::Ready(Ok(Drained::Closing) | Err(_)) => return Poll::Ready(false),
+            Poll::Ready(Ok(Drained::Done)) => {
+                if let Stage::Open(driver) = &self.stage {
+                    driver.writable(self.conn);
+                }
+                return Poll::Ready(true);
+            }
+            Poll::Ready(Ok(Drained::Idle)) | Poll::Pending => {}
+        }
+        if let Some(timer) = &mut self.timer {
+            let due = timer.as_mut().poll(context).is_ready();
+            match &self.stage {
+                Stage::Opening(_) if due => {
+                    self.port.close(Some(&ErrorCode::OpenTimeout.into()), false);
+                    return Poll::Ready(true);
+                }
+                Stage::Open(_) if due => self.timer = None,
+                // Paused: the peer's window fills.
+                Stage::Open(_) => return Poll::Pending,
+                Stage::Opening(_) => {}
+            }
+        }
+        let read = ready!(self.poll_read(context));
+        Poll::Ready(read.unwrap_or(false))
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            ready!(self.port.stream.poll_read_ready(context))?;
+            let result = BUFFER.with_borrow_mut(|buffer| match self.port.stream.try_read(buffer) {
+                Ok(0) => Some(Ok(false)),
+                Ok(n) => Some(Ok(self.decode(buffer.get_mut(..n).unwrap_or_default()))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                Err(error) => Some(Err(error)),
+            });
+            if let Some(result) = result {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    /// Takes what was read. Returns whether the connection goes on: what it ends with is queued.
+    fn decode(&mut self, bytes: &mut [u8]) -> bool {
+        let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(0));
+        let result = decoder.feed(bytes, &mut |message| self.message(message));
+        self.decoder = decoder;
+        if let Err(failure) = result {
+            self.port.fail(failure);
+        }
+        self.pause();
+        true
+    }
+
+    /// Leaves the socket unread while the session takes no more frames up.
+    fn pause(&mut self) {
+        if let Stage::Open(driver) = &self.stage
+            && self.timer.is_none()
+            && !driver.takes_up()
+        {
+            self.timer = Some(Box::pin(sleep(PAUSE)));
+        }
+    }
+
+    fn message(&mut self, message: Message<'_>) -> bool {
+        match message {
+            Message::Text(text) => self.text(text),
+            Message::Ping(payload) => {
+                self.port.control(pong_frame(payload));
+                self.control()
+            }
+            Message::Pong => self.control(),
+            Message::Close => {
+                self.port.control(super::codec::close_frame(1000, ""));
+                self.port.finish();
+                false
+            }
+        }
+    }
+
+    /// A control frame proves life, never receipt; a flood of them ends the connection.
+    fn control(&mut self) -> bool {
+        if let Stage::Open(driver) = &self.stage {
+            driver.handle(Input::Life { conn: self.conn });
+        }
+        let late = self.controls.count(self.gateway.config.limits.control_rate, now_ms());
+        if late > 0 {
+            self.port.fail(Failure::Flood);
+        }
+        late == 0
+    }
+
+    fn text(&mut self, text: &str) -> bool {
+        let late = self.frames.count(self.gateway.config.limits.frame_rate, now_ms());
+        if late > 0 && matches!(self.stage, Stage::Open(_)) {
+            self.timer = Some(Box::pin(sleep(Duration::from_millis(late))));
+        }
+        let result = up::parse(text).and_then(|frame| match &self.stage {
+            Stage::Opening(_) => self.open(frame),
+            Stage::Open(driver) => self.up(&Arc::clone(driver), frame),
+        });
+        if let Err(refusal) = &result {
+            self.port.close(Some(refusal), false);
+        }
+        result.is_ok()
+    }
+
+    fn open(&mut self, frame: Up) -> Result<(), Refusal> {
+        let Stage::Opening(opening) = &self.stage else { return Ok(()) };
+        let (nonce, conn) = (opening.nonce.as_str(), self.conn);
+        let port = Arc::clone(&self.port) as Arc<dyn crate::gateway::link::LinkPort>;
+        let driver = match frame {
+            Up::Link(LinkUp::Open(head)) => {
+                let (kind, bearer) = (ConnKind::Push, opening.bearer.as_deref());
+                let opener = Opener { conn, nonce, kind, bearer, port };
+                open::open(&self.gateway, opener, *head)?.0
+            }
+            Up::Link(LinkUp::Candidate { ticket, .. }) => {
+                resume::candidate(&self.gateway, &ticket, conn, nonce, port)?
+            }
+            Up::Link(_) | Up::Session(_) => {
+                let why = "a WebSocket begins with open or candidate";
+                return Err(Refusal::new(ErrorCode::BadFrame).because(why));
+            }
+        };
+        self.stage = Stage::Open(driver);
+        self.timer = None;
+        Ok(())
+    }
+
+    fn up(&self, driver: &Arc<Driver>, frame: Up) -> Result<(), Refusal> {
+        let conn = self.conn;
+        match frame {
+            Up::Session(numbered) => driver.up(conn, numbered),
+            Up::Link(LinkUp::Attach(attach)) => {
+                if let Some(token) = &attach.token {
+                    resume::renew(driver, token)?;
+                }
+                let (link, count, visible) = (attach.link, attach.count, attach.visible);
+                let target = Target::Own;
+                let attach = AttachInput { link, count, target, visible, wait: 0 };
+                driver.handle(Input::Attach { conn, attach });
+            }
+            Up::Link(LinkUp::Pong { count, visible }) => {
+                driver.handle(Input::Pong { conn, count, visible });
+            }
+            Up::Link(LinkUp::Echo { id, .. }) => {
+                driver.echo(Some(conn), None, &LinkDown::Echo { id: &id }.encode());
+                driver.handle(Input::Life { conn });
+            }
+            Up::Link(LinkUp::Leaving) => driver.handle(Input::Leaving),
+            Up::Link(LinkUp::Close) => driver.end(ErrorCode::Closed),
+            Up::Link(LinkUp::Open(_) | LinkUp::Candidate { .. }) => {
+                let why = "this connection has begun";
+                return Err(Refusal::new(ErrorCode::BadFrame).because(why));
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&self) {
+        if let Stage::Open(driver) = &self.stage {
+            driver.lost(self.conn);
+        }
+    }
+}
+
+/// Writes what is left, then waits for the peer to close, so that it sees why (section 7.1.1).
+async fn close(port: Arc<WsPort>) {
+    port.finish();
+    let last = async {
+        while let Ok(Drained::Done | Drained::Idle) =
+            poll_fn(|context| port.poll_drain(context)).await
+        {}
+        let Some(mut port) = Arc::into_inner(port) else { return };
+        let _ = port.stream.shutdown().await;
+        loop {
+            let readable = port.stream.readable().await;
+            let ended = BUFFER.with_borrow_mut(|buffer| match port.stream.try_read(buffer) {
+                Ok(n) => n == 0,
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            });
+            if ended || readable.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = timeout(CLOSE_WITHIN, last).await;
+}

@@ -1,0 +1,80 @@
+//! `GET …/ws`: the handshake (RFC 6455 section 4.2), and the connection after it.
+
+pub mod codec;
+
+mod connection;
+mod port;
+mod rate;
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::gateway::Gateway;
+use crate::protocol::error::{ErrorCode, Refusal};
+
+use super::negotiate::{Refused, bearer, nonce};
+use super::socket::Socket;
+
+/// Answers the handshake and serves the connection in a task of its own.
+pub(super) async fn upgrade(
+    State(gateway): State<Arc<Gateway>>,
+    Path(raw): Path<String>,
+    mut request: Request,
+) -> Result<Response, Refused> {
+    let accept = accept(request.headers())?;
+    let nonce = nonce(&raw)?.to_string();
+    let bearer = bearer(&gateway, request.headers())?;
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let upgrade = upgrade.ok_or(ErrorCode::UpgradeRequired)?;
+    let server = Arc::clone(&gateway);
+    gateway.spawn(async move {
+        if let Some((stream, read)) = upgraded(upgrade).await {
+            connection::serve(server, stream, &read, nonce, bearer);
+        }
+    });
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    Ok(response)
+}
+
+/// Judges the handshake (M6).
+fn accept(headers: &HeaderMap) -> Result<HeaderValue, Refused> {
+    let names = |name, token: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|t| t.trim().eq_ignore_ascii_case(token))
+    };
+    let version = headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    if !names(CONNECTION, "upgrade") || !names(UPGRADE, "websocket") || !version {
+        return Err(ErrorCode::UpgradeRequired.into());
+    }
+    let bad_key = || Refusal::new(ErrorCode::BadRequest).because("the WebSocket key is malformed");
+    let key = headers.get(SEC_WEBSOCKET_KEY).ok_or_else(bad_key)?;
+    // 16 bytes in base64 (section 4.1).
+    let fits = key.len() == 24 && key.as_bytes().ends_with(b"==");
+    if !fits {
+        return Err(bad_key().into());
+    }
+    let accept = derive_accept_key(key.as_bytes());
+    HeaderValue::from_str(&accept).map_err(|_| ErrorCode::Internal.into())
+}
+
+/// The socket under an upgraded connection, and what was read beyond the handshake.
+async fn upgraded(upgrade: OnUpgrade) -> Option<(tokio::net::TcpStream, Vec<u8>)> {
+    let upgraded = upgrade.await.ok()?;
+    let parts = upgraded.downcast::<TokioIo<Socket>>().ok()?;
+    // Copied: the bytes are a view of hyper's whole buffer.
+    Some((parts.io.into_inner().into_stream(), parts.read_buf.to_vec()))
+}

@@ -1,0 +1,35 @@
+//! A rate with a burst: the generic cell rate algorithm (ITU-T I.371), 16 bytes a connection.
+
+use crate::config::limits::Rate;
+
+/// How far ahead of its rate something is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Meter {
+    /// When the next one would be due at the steady rate, in microseconds.
+    due_us: u64,
+}
+
+impl Meter {
+    /// Counts one. Returns how many milliseconds it is too early; 0 within the burst.
+    pub(super) fn count(&mut self, rate: Rate, now_ms: u64) -> u64 {
+        let now = now_ms * 1000;
+        let step = 1_000_000 / u64::from(rate.per_second.max(1));
+        self.due_us = self.due_us.max(now) + step;
+        let burst = step * u64::from(rate.burst.max(1));
+        self.due_us.saturating_sub(now + burst).div_ceil(1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate() {
+        let rate = Rate { per_second: 10, burst: 5 };
+        let mut meter = Meter::default();
+        assert!((0..5).all(|_| meter.count(rate, 1000) == 0));
+        assert_eq!(meter.count(rate, 1000), 100);
+        assert_eq!(meter.count(rate, 1200), 0);
+    }
+}
