@@ -4,6 +4,8 @@
 export const BACKLOG_EVENTS_MAX = 1000;
 
 export class Backlog<Item> implements AsyncIterableIterator<Item> {
+  /** What was taken last. */
+  last: Item | undefined;
   private items: Item[] = [];
   private waiting: ((result: IteratorResult<Item, undefined>) => void)[] = [];
   private ended = false;
@@ -26,6 +28,7 @@ export class Backlog<Item> implements AsyncIterableIterator<Item> {
   push(item: Item): void {
     const taker = this.waiting.shift();
     if (taker) {
+      this.last = item;
       taker({ value: item, done: false });
       return;
     }
@@ -45,7 +48,10 @@ export class Backlog<Item> implements AsyncIterableIterator<Item> {
 
   next(): Promise<IteratorResult<Item, undefined>> {
     const value = this.items.shift();
-    if (value !== undefined) return Promise.resolve({ value, done: false });
+    if (value !== undefined) {
+      this.last = value;
+      return Promise.resolve({ value, done: false });
+    }
     if (this.ended) return Promise.resolve({ value: undefined, done: true });
     return new Promise((resolve) => void this.waiting.push(resolve));
   }

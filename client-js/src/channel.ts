@@ -96,7 +96,9 @@ export class Channel implements AsyncIterable<ChannelEvent> {
   readonly presence: Presence;
   private readonly host: ChannelHost;
   private readonly emitter: Emitter<ChannelEvents>;
-  private readonly backlogs = new Set<Backlog<ChannelEvent>>();
+  /** The iterators, with where the channel stood when each began. */
+  private readonly backlogs = new Map<Backlog<ChannelEvent>, string | undefined>();
+  private handed: string | undefined;
   /** What came before anybody listened. */
   private kept: Item[] = [];
 
@@ -127,7 +129,7 @@ export class Channel implements AsyncIterable<ChannelEvent> {
       },
     );
     const off = this.on("event", (event) => backlog.push(event));
-    this.backlogs.add(backlog);
+    this.backlogs.set(backlog, this.handed);
     return backlog;
   }
 
@@ -172,14 +174,21 @@ export class Channel implements AsyncIterable<ChannelEvent> {
     this.end();
   }
 
+  /** The position up to which the application was handed everything. */
+  get position(): string | undefined {
+    for (const [{ size, last }, start] of this.backlogs)
+      if (size > 0) return last?.position ?? start;
+    return this.handed;
+  }
+
   /** Whether something came that nobody took. */
   get unread(): boolean {
-    return this.kept.length > 0 || [...this.backlogs].some(({ size }) => size > 0);
+    return this.kept.length > 0 || [...this.backlogs.keys()].some(({ size }) => size > 0);
   }
 
   /** Nothing more comes. */
   end(): void {
-    for (const backlog of this.backlogs) backlog.end();
+    for (const backlog of this.backlogs.keys()) backlog.end();
   }
 
   /** Hands over what the session delivered for this channel. */
@@ -195,6 +204,7 @@ export class Channel implements AsyncIterable<ChannelEvent> {
       case "caught_up":
         return this.take(["caught_up", { channel: this.name }]);
       case "subscribed":
+        this.handed ??= frame.pos;
         return this.emitter.emit("subscribed", { position: frame.pos, durable: frame.durable });
       case "members":
       case "join":
@@ -231,6 +241,7 @@ export class Channel implements AsyncIterable<ChannelEvent> {
   }
 
   private emit(item: Item): void {
+    if (item[0] !== "caught_up") this.handed = item[1].position;
     if (item[0] === "gap") this.host.gap(item[1]);
     this.emitter.emit(item[0], item[1]);
   }

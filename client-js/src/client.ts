@@ -126,7 +126,10 @@ export class Client implements AsyncDisposable {
     );
     if (resume !== false) {
       const key = resume === true ? `throughline:${base}` : resume;
-      this.keeper = new Keeper(env, key, this.session, () => this.unread());
+      this.keeper = new Keeper(env, key, this.session, {
+        unread: () => [...this.channels.values()].some(({ unread }) => unread),
+        position: (ch) => this.channels.get(ch)?.position,
+      });
       if (this.keeper.restore()) this.restored();
     }
     this.watchPage();
@@ -368,10 +371,6 @@ export class Client implements AsyncDisposable {
       for (const ch of this.unclaimed) this.channels.get(ch)?.unsubscribe();
       this.unclaimed.clear();
     }, HEALTHY_MS);
-  }
-
-  private unread(): boolean {
-    return [...this.channels.values()].some(({ unread }) => unread);
   }
 
   private watchPage(): void {

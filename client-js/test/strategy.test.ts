@@ -1,5 +1,6 @@
 /** How the session is carried: opening, proving, moving, falling back, coming back. */
 import { expect, test } from "vitest";
+import type { AttachFrame, FrameUp } from "../src/protocol/frames.ts";
 import { World } from "./fake/world.ts";
 
 test("opens by one exchange and moves to a WebSocket that was proven", async () => {
@@ -9,7 +10,14 @@ test("opens by one exchange and moves to a WebSocket that was proven", async () 
   expect([client.state, client.transport]).toEqual(["connected", "poll"]);
   await world.advance(500);
   expect([client.state, client.transport]).toEqual(["connected", "websocket"]);
-  expect(world.requests.slice(0, 1)).toEqual(["x"]);
+  expect(world.requests).toEqual(["x", "ws", "x"]);
+});
+
+test("channels asked for right after connect are part of the opening", async () => {
+  const world = new World();
+  world.connect().channel("chat:a");
+  await world.advance(25);
+  expect(world.gateway.seen[0]).toMatchObject({ l: "open", subs: [{ ch: "chat:a" }] });
 });
 
 test.each([
@@ -29,4 +37,320 @@ test.each([
   world.gateway.publish("chat:a", 1);
   await world.advance(100);
   expect(got).toEqual([1]);
+  await expect(publish(world, client.channel("chat:a"))).resolves.toMatchObject({
+    duplicate: false,
+  });
+});
+
+async function publish(
+  world: World,
+  channel: ReturnType<ReturnType<World["connect"]>["channel"]>,
+): Promise<unknown> {
+  const published = channel.publish("x");
+  await world.advance(2000);
+  return published;
+}
+
+test("works by polls with WebSocket, EventSource, page, storage and streaming bodies missing", async () => {
+  const world = new World();
+  const { env } = world;
+  const fetch = (async (url: string, init: RequestInit) => {
+    const response = await env.fetch?.(url, init);
+    return { ok: true, text: () => response?.text() };
+  }) as typeof env.fetch;
+  const client = world.connect({
+    env: { ...env, fetch, WebSocket: undefined, page: undefined, storage: undefined },
+  });
+  const got: unknown[] = [];
+  client.channel("chat:a").on("event", ({ data }) => got.push(data));
+  await world.advance(10_000);
+  world.gateway.publish("chat:a", 1);
+  await world.advance(100);
+  expect([client.transport, got]).toEqual(["poll", [1]]);
+});
+
+test("a network that refuses every POST is opened through by a WebSocket", async () => {
+  const world = new World();
+  world.fates.x = "refuse";
+  const client = world.connect();
+  await world.advance(1000);
+  expect([client.state, client.transport]).toEqual(["connected", "websocket"]);
+});
+
+test("no WebSocket is left connecting for more than four seconds, and one at a time", async () => {
+  const world = new World();
+  world.fates.ws = "hang";
+  world.connect();
+  await world.advance(1000);
+  expect(world.connecting).toBe(1);
+  await world.advance(3100);
+  expect(world.connecting).toBe(0);
+  for (let step = 0; step < 600; step++) {
+    await world.advance(100);
+    expect(world.connecting).toBeLessThanOrEqual(1);
+  }
+});
+
+test("a link that dies falls back to polls at once, and climbs back within two seconds", async () => {
+  const world = new World();
+  const client = world.connect();
+  await world.advance(500);
+  client.cut();
+  await world.advance(50);
+  expect([client.state, client.transport]).toEqual(["connected", "poll"]);
+  await world.advance(2000);
+  expect([client.state, client.transport]).toEqual(["connected", "websocket"]);
+  expect(world.gateway.sessions.size).toBe(1);
+});
+
+test("better transports are tried again after 1, 5, 15 and 30 seconds, then each five minutes", async () => {
+  const world = new World();
+  world.fates.ws = "refuse";
+  world.fates.s = "refuse";
+  world.fates.e = "refuse";
+  world.connect();
+  const at: number[] = [];
+  for (let second = 0; second < 1000; second++) {
+    const before = world.requests.filter((kind) => kind === "ws").length;
+    await world.advance(1000);
+    if (world.requests.filter((kind) => kind === "ws").length > before) at.push(second);
+  }
+  expect(at.slice(0, 6)).toEqual([0, 1, 6, 21, 51, 81]);
+  const late = at.filter((second) => second > 340);
+  expect(late.length).toBeGreaterThan(0);
+  expect(late.length).toBeLessThan(4);
+});
+
+test("a silent link is abandoned after 1.35 intervals", async () => {
+  // spec: M26
+  const world = new World();
+  const client = world.connect({ transports: ["stream", "poll"] });
+  await world.advance(500);
+  expect(client.transport).toBe("stream");
+  await world.advance(7000);
+  world.gateway.ping = false;
+  await world.advance(7000 * 1.35 - 600);
+  expect(client.transport).toBe("stream");
+  await world.advance(600);
+  expect(client.transport).toBe("poll");
+});
+
+test("a WebSocket that takes frames and answers nothing is abandoned within four seconds", async () => {
+  const world = new World();
+  const client = world.connect();
+  await world.advance(500);
+  const { session } = world;
+  if (session.live) session.live.send = () => undefined;
+  const published = client.channel("chat:a").publish(1);
+  await world.advance(4500);
+  expect(client.transport).toBe("poll");
+  await expect(published).resolves.toMatchObject({ duplicate: false });
+});
+
+test("pings are answered by the count, over every transport", async () => {
+  // spec: M25
+  for (const transport of ["websocket", "stream"] as const) {
+    const world = new World();
+    const client = world.connect({ transports: [transport, "poll"] });
+    client.channel("chat:a").on("event", () => undefined);
+    await world.advance(500);
+    world.gateway.publish("chat:a", 1);
+    await world.advance(7100);
+    const { session } = world;
+    expect(session.acked).toBe(2);
+    expect(session.handed).toEqual([]);
+  }
+});
+
+test("a count that differs at a ping is repaired by a higher link", async () => {
+  // spec: M25
+  const world = new World();
+  const client = world.connect();
+  const got: unknown[] = [];
+  client.channel("chat:a").on("event", ({ data }) => got.push(data));
+  await world.advance(500);
+  const { session } = world;
+  const { live } = session;
+  const send = live?.send;
+  if (live) live.send = (frame) => ("t" in frame ? undefined : send?.(frame));
+  world.gateway.publish("chat:a", 1);
+  await world.advance(100);
+  if (live && send) live.send = send;
+  expect(got).toEqual([]);
+  await world.advance(7100);
+  expect(got).toEqual([1]);
+  expect(client.transport).toBe("websocket");
+});
+
+test("use() moves at once between every two transports, and loses or repeats nothing", async () => {
+  // spec: S4
+  const world = new World();
+  const client = world.connect();
+  const got: unknown[] = [];
+  client.channel("chat:a").on("event", ({ data }) => got.push(data));
+  await world.advance(500);
+  const order = [
+    "sse",
+    "websocket",
+    "poll",
+    "stream",
+    "sse",
+    "poll",
+    "websocket",
+    "stream",
+    "websocket",
+  ] as const;
+  let sent = 0;
+  for (const transport of order) {
+    client.use([transport]);
+    for (let n = 0; n < 10; n++) {
+      world.gateway.publish("chat:a", ++sent);
+      await world.advance(20);
+    }
+    await world.advance(500);
+    expect(client.transport).toBe(transport);
+  }
+  expect(got).toEqual(Array.from({ length: sent }, (_, n) => n + 1));
+  expect(world.gateway.sessions.size).toBe(1);
+});
+
+test("transports: [websocket] opens on a WebSocket and sends no POST", async () => {
+  const world = new World();
+  const client = world.connect({ transports: ["websocket"] });
+  await world.advance(500);
+  expect(client.transport).toBe("websocket");
+  client.cut();
+  await world.advance(1000);
+  expect(client.transport).toBe("websocket");
+  expect(new Set(world.requests)).toEqual(new Set(["ws"]));
+  expect(world.gateway.sessions.size).toBe(1);
+});
+
+test("a stream that says rotate is replaced before it ends", async () => {
+  const world = new World();
+  const client = world.connect({ transports: ["stream", "poll"] });
+  const states: unknown[] = [];
+  await world.advance(500);
+  client.on("state", ({ transport }) => states.push(transport));
+  const { live } = world.session;
+  live?.send({ l: "rotate" });
+  await world.advance(500);
+  expect(world.session.live).not.toBe(live);
+  expect(states).toEqual([]);
+});
+
+test("gives up after maxRetries, and says why", async () => {
+  const world = new World();
+  for (const kind of ["ws", "s", "e", "x"] as const) world.fates[kind] = "refuse";
+  const client = world.connect({ maxRetries: 3 });
+  const reasons: unknown[] = [];
+  client.on("state", ({ state, reason }) => reasons.push([state, reason]));
+  const published = client.channel("chat:a").publish(1);
+  published.catch(() => undefined);
+  await world.advance(60_000);
+  expect(client.state).toBe("failed");
+  expect(reasons.at(-1)).toEqual(["failed", "unreachable"]);
+  await expect(published).rejects.toMatchObject({ code: "failed" });
+});
+
+test("a retry hint of the gateway wins over the backoff", async () => {
+  const world = new World();
+  const { exchange } = world.gateway;
+  let refusals = 0;
+  world.gateway.exchange = (frames, nonce, answer) => {
+    if (refusals++ > 0) return exchange.call(world.gateway, frames, nonce, answer);
+    answer([{ l: "error", code: "draining", message: "", retry_ms: 5000, scope: "link" }]);
+  };
+  const client = world.connect();
+  await world.advance(4900);
+  expect(client.state).toBe("connecting");
+  await world.advance(500);
+  expect(client.state).toBe("connected");
+});
+
+test("online ends the wait for the next try", async () => {
+  const world = new World();
+  const client = world.connect({ backoff: { base: 20_000 } });
+  await world.advance(500);
+  for (const kind of ["ws", "s", "e", "x"] as const) world.fates[kind] = "refuse";
+  world.cut();
+  await world.advance(2000);
+  expect(client.state).toBe("reconnecting");
+  for (const kind of ["ws", "s", "e", "x"] as const) world.fates[kind] = "ok";
+  world.page("online");
+  await world.advance(100);
+  expect(client.state).toBe("connected");
+});
+
+test("a link that died while the page slept is found within the verdict", async () => {
+  const world = new World();
+  const client = world.connect();
+  await world.advance(500);
+  const { live } = world.session;
+  if (live) live.send = () => undefined;
+  world.page("pageshow", true);
+  await world.advance(1600);
+  expect(client.transport).toBe("poll");
+});
+
+test("a ticket that somebody else uses leads to a new session", async () => {
+  // spec: M23
+  const world = new World();
+  const client = world.connect();
+  client.channel("chat:a");
+  await world.advance(500);
+  const attach: AttachFrame = { l: "attach", ticket: world.session.ticket, link: 99, count: 1 };
+  world.gateway.exchange([attach], "other", () => undefined);
+  await world.advance(1000);
+  expect(world.gateway.sessions.size).toBe(2);
+  expect(client.state).toBe("connected");
+  const opens = world.gateway.seen.filter((frame: FrameUp) => "l" in frame && frame.l === "open");
+  expect(opens[1]).toMatchObject({ subs: [{ ch: "chat:a", since: "e1.0.0000000000000000" }] });
+});
+
+test("a session that is gone is replaced, with positions, and durable publishes are sent again", async () => {
+  // spec: M24, D4
+  const world = new World();
+  const client = world.connect();
+  const got: unknown[] = [];
+  const resumed: unknown[] = [];
+  client.on("resumed", (value) => resumed.push(value));
+  const channel = client.channel("chat:a");
+  channel.on("event", ({ data }) => got.push(data));
+  await world.advance(500);
+  world.gateway.publish("chat:a", 1);
+  await world.advance(100);
+  world.session.ended = true;
+  world.gateway.publish("chat:a", 2);
+  const published = channel.publish(3);
+  world.cut();
+  await world.advance(3000);
+  expect(got).toEqual([1, 2, 3]);
+  await expect(published).resolves.toMatchObject({ duplicate: false });
+  expect(resumed).toEqual([{ recovered: false }]);
+});
+
+test("close() ends the session on the gateway, and what waits is refused", async () => {
+  for (const transport of ["websocket", "stream", "poll"] as const) {
+    const world = new World();
+    const client = world.connect({ transports: [transport] });
+    await world.advance(500);
+    const { session } = world;
+    const closed = client.close();
+    const published = client.channel("chat:a").publish(1);
+    await expect(published).rejects.toMatchObject({ code: "closed" });
+    await world.advance(3000);
+    await closed;
+    expect([client.state, session.ended]).toEqual(["closed", true]);
+  }
+});
+
+test("an aborted signal closes the client", async () => {
+  const world = new World();
+  const control = new AbortController();
+  const client = world.connect({ signal: control.signal });
+  await world.advance(500);
+  control.abort();
+  await world.advance(100);
+  expect([client.state, world.session.ended]).toEqual(["closed", true]);
 });

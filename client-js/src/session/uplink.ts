@@ -88,9 +88,9 @@ export class Uplink {
     const left: Entry[] = [];
     let room = true;
     for (const entry of this.queue) {
-      const taking: boolean = room && !this.isHeld(entry, now);
-      room = !taking || fits(entry);
-      if (taking && room) this.number(entry);
+      const ready = room && !this.isHeld(entry, now);
+      if (ready) room = fits(entry);
+      if (ready && room) this.number(entry);
       else left.push(entry);
     }
     this.queue = left;

@@ -113,7 +113,11 @@ export class Carrier implements Host, UpstreamHost {
     // What the page does right after `connect` is part of the opening.
     await undefined;
     while (!this.over) {
-      const why = (await this.establish()) ?? (await this.carry());
+      let why = await this.establish();
+      if (!why && !this.over) {
+        why = await this.carry();
+        if (this.env.now() - this.establishedAt >= HEALTHY_MS) this.tries = 0;
+      }
       if (why && !this.over) await this.recover(why);
     }
   }
@@ -162,7 +166,6 @@ export class Carrier implements Host, UpstreamHost {
   private async recover(why: Refusal): Promise<void> {
     const { maxRetries, backoff: wait } = this.options;
     const retry = why.code === "superseded" ? "open" : retryOf(why.code);
-    if (this.env.now() - this.establishedAt > HEALTHY_MS) this.tries = 0;
     this.change(this.establishedAt > 0 ? "reconnecting" : "connecting", null, why.code);
     if (why !== UNREACHABLE) this.hooks.trouble(why);
     if (retry === "open") this.session.reset();

@@ -21,21 +21,28 @@ interface Stored {
   channels: KeptChannel[];
 }
 
+/** What the application was handed of what was counted. */
+export interface PageState {
+  /** Whether something was not handed over. */
+  unread(): boolean;
+  /** Up to where the events of a channel were. */
+  position(ch: string): string | undefined;
+}
+
 export class Keeper {
   private readonly env: Env;
   private readonly key: string;
   private readonly session: Session;
-  private readonly unread: () => boolean;
+  private readonly page: PageState;
   private timer: unknown;
   /** What the earlier page had, by name: the positions, and in a resumed session the subscriptions. */
   readonly channels: Map<string, KeptChannel> = new Map<string, KeptChannel>();
 
-  /** @param unread whether the application was not handed everything that was counted. */
-  constructor(env: Env, key: string, session: Session, unread: () => boolean) {
+  constructor(env: Env, key: string, session: Session, page: PageState) {
     this.env = env;
     this.key = key;
     this.session = session;
-    this.unread = unread;
+    this.page = page;
   }
 
   /** Reads what an earlier page left; true where its session goes on. */
@@ -76,16 +83,12 @@ export class Keeper {
     this.env.clearTimeout(this.timer);
     this.timer = undefined;
     const { ticket, link, count, hello, subs } = this.session;
-    const channels = subs.values().map(
-      ({ ch, since, durable, state, presence }): KeptChannel => ({
-        ch,
-        ...(since !== undefined && { since }),
-        durable,
-        state,
-        presence,
-      }),
-    );
-    const resumable = goodbye && ticket !== undefined && !this.unread();
+    const channels = subs.values().map((sub): KeptChannel => {
+      const { ch, durable, state, presence } = sub;
+      const since = this.page.position(ch) ?? sub.since;
+      return { ch, ...(since !== undefined && { since }), durable, state, presence };
+    });
+    const resumable = goodbye && ticket !== undefined && !this.page.unread();
     const session = resumable ? { session: { ticket, link, count, hello } } : {};
     const stored: Stored = { at: this.env.now(), channels, ...session };
     this.put(JSON.stringify(stored));

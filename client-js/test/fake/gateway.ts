@@ -10,6 +10,9 @@ import type {
 import type { Clock } from "./clock.ts";
 import { type Down, GatewaySession, type Sink } from "./session.ts";
 
+/** Milliseconds between pings. */
+const PING_MS = 7000;
+
 export interface Log {
   kind: "durable" | "state" | "ephemeral";
   epoch: string;
@@ -30,7 +33,7 @@ export class Gateway {
   tokens: Set<string> | undefined;
   /** Codes with which the next publishes are answered, instead of being stored. */
   publishErrors: string[] = [];
-  pingMs = 7000;
+  ping = true;
   private readonly clock: Clock;
   private tickets = 0;
 
@@ -164,9 +167,9 @@ export class Gateway {
   private beat(session: GatewaySession, sink: Sink): void {
     this.clock.setTimeout(() => {
       if (session.live !== sink || session.ended) return;
-      session.ping(this.pingMs);
+      if (this.ping) session.ping(PING_MS);
       this.beat(session, sink);
-    }, this.pingMs);
+    }, PING_MS);
   }
 
   /** Answers an exchange once. */

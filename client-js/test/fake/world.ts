@@ -43,35 +43,43 @@ export class World {
     return this.seed / 2147483647;
   }
 
-  readonly env: Env = {
-    fetch: ((url: string, init: RequestInit) => this.fetch(url, init)) as typeof fetch,
-    WebSocket: this.socketClass(),
-    EventSource: undefined,
-    setTimeout: (call, ms) => this.clock.setTimeout(call, ms),
-    clearTimeout: (timer) => this.clock.clearTimeout(timer),
-    now: () => this.clock.now,
-    random: () => this.random(),
-    storage: {
-      getItem: (key) => this.stored.get(key) ?? null,
-      setItem: (key, value) => void this.stored.set(key, value),
-      removeItem: (key) => void this.stored.delete(key),
-    },
-    beacon: (url, body) => {
-      this.beacons.push(decode(body));
-      this.gateway.exchange(decode(body), url, () => undefined);
-      return true;
-    },
-    page: {
-      visible: () => this.pageVisible,
-      listen: (kind, listener) => {
-        const entry: [PageEvent, (persisted: boolean) => void] = [kind, listener];
-        this.listeners.add(entry);
-        return () => void this.listeners.delete(entry);
+  private here: { alive: boolean } = { alive: true };
+  /** The page's surroundings. After {@link unload} they are another page's. */
+  env: Env = this.surroundings();
+
+  private surroundings(): Env {
+    const page = { alive: true };
+    this.here = page;
+    return {
+      fetch: ((url: string, init: RequestInit) => this.fetch(url, init, page)) as typeof fetch,
+      WebSocket: this.socketClass(page),
+      EventSource: undefined,
+      setTimeout: (call, ms) => this.clock.setTimeout(() => page.alive && call(), ms),
+      clearTimeout: (timer) => this.clock.clearTimeout(timer),
+      now: () => this.clock.now,
+      random: () => this.random(),
+      storage: {
+        getItem: (key) => this.stored.get(key) ?? null,
+        setItem: (key, value) => void this.stored.set(key, value),
+        removeItem: (key) => void this.stored.delete(key),
       },
-    },
-    base: undefined,
-    report: (error) => void this.reports.push(error),
-  };
+      beacon: (url, body) => {
+        this.beacons.push(decode(body));
+        this.gateway.exchange(decode(body), url, () => undefined);
+        return true;
+      },
+      page: {
+        visible: () => this.pageVisible,
+        listen: (kind, listener) => {
+          const entry: [PageEvent, (persisted: boolean) => void] = [kind, listener];
+          this.listeners.add(entry);
+          return () => void this.listeners.delete(entry);
+        },
+      },
+      base: undefined,
+      report: (error) => void this.reports.push(error),
+    };
+  }
 
   connect(options: ConnectOptions = {}): Client {
     return connect("http://gateway.test/realtime", { env: this.env, ...options });
@@ -86,11 +94,13 @@ export class World {
     for (const [other, listener] of [...this.listeners]) if (other === kind) listener(persisted);
   }
 
-  /** The page goes away without a word of its scripts after this: its listeners and connections end. */
-  unload(): void {
-    this.page("pagehide");
+  /** The page goes away: its scripts, timers and connections end, and another one may come. */
+  unload(goodbye: boolean = true): void {
+    if (goodbye) this.page("pagehide");
+    this.here.alive = false;
     this.listeners.clear();
     this.cut();
+    this.env = this.surroundings();
   }
 
   /** Every connection ends, as if the network had gone. */
@@ -109,14 +119,14 @@ export class World {
     this.clock.setTimeout(call, LATENCY_MS);
   }
 
-  private fetch(url: string, init: RequestInit): Promise<Response> {
+  private fetch(url: string, init: RequestInit, page: { alive: boolean }): Promise<Response> {
     const [nonce = "", kind = ""] = url.split("/").slice(-2);
     this.requests.push(kind);
     const fate = this.fates[kind as "x"];
     return new Promise((resolve, reject) => {
       const fail = (): void => {
         this.cuts.delete(fail);
-        reject(new TypeError("Failed to fetch"));
+        if (page.alive) reject(new TypeError("Failed to fetch"));
       };
       this.cuts.add(fail);
       init.signal?.addEventListener("abort", fail);
@@ -129,8 +139,7 @@ export class World {
           this.gateway.exchange(frames, nonce, (down) => {
             const text = JSON.stringify(down);
             this.later(() => {
-              this.cuts.delete(fail);
-              resolve(new Response(text));
+              if (this.cuts.delete(fail)) resolve(new Response(text));
             });
           });
         } else resolve(this.streamResponse(frames, nonce, kind, init.signal, fate));
@@ -175,7 +184,7 @@ export class World {
     return new Response(body);
   }
 
-  private socketClass(): new (url: string) => Socket {
+  private socketClass(page: { alive: boolean }): new (url: string) => Socket {
     const world = this;
     return class implements Socket {
       onopen: Socket["onopen"] = null;
@@ -183,7 +192,7 @@ export class World {
       onclose: Socket["onclose"] = null;
       onerror: Socket["onerror"] = null;
       private session: GatewaySession | undefined;
-      private state: "connecting" | "open" | "over" = "connecting";
+      private state: "connecting" | "open" | "closed" | "over" = "connecting";
       private readonly nonce: string;
       private readonly sink: Sink;
 
@@ -212,11 +221,11 @@ export class World {
       };
 
       private readonly end = (): void => {
-        if (this.state === "over") return;
+        if (this.state === "over" || this.state === "closed") return;
         if (this.state === "connecting") world.connecting--;
         this.state = "over";
         world.cuts.delete(this.end);
-        this.onclose?.({ code: 1006, reason: "" });
+        if (page.alive) this.onclose?.({ code: 1006, reason: "" });
       };
 
       private message(data: string): void {
@@ -234,7 +243,8 @@ export class World {
 
       close(): void {
         if (this.state === "connecting") world.connecting--;
-        this.state = "over";
+        // What was sent before is still delivered.
+        this.state = "closed";
         world.cuts.delete(this.end);
       }
     };

@@ -1,0 +1,308 @@
+/** What the application is handed, and asks for. */
+import { expect, test } from "vitest";
+import type { Client } from "../src/index.ts";
+import { World } from "./fake/world.ts";
+
+async function connected(
+  world: World,
+  options: Parameters<World["connect"]>[0] = {},
+): Promise<Client> {
+  const client = world.connect(options);
+  await world.advance(500);
+  return client;
+}
+
+test("publishes settle on the gateway's answer, in the order in which they were made", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a");
+  const all = Promise.all([1, 2, 3].map((data) => channel.publish(data)));
+  await world.advance(500);
+  expect((await all).map(({ position }) => position.split(".")[1])).toEqual(["1", "2", "3"]);
+  expect(world.gateway.log("chat:a").events.map((event) => event["data"])).toEqual([1, 2, 3]);
+});
+
+test("while offline publishes wait, up to the bound", async () => {
+  const world = new World();
+  for (const kind of ["ws", "s", "e", "x"] as const) world.fates[kind] = "refuse";
+  const client = await connected(world, { queue: 2 });
+  const channel = client.channel("chat:a");
+  const [one, two, three] = [1, 2, 3].map((data) => channel.publish(data));
+  await expect(three).rejects.toMatchObject({ code: "queue_full", hint: expect.any(String) });
+  for (const kind of ["ws", "s", "e", "x"] as const) world.fates[kind] = "ok";
+  await world.advance(30_000);
+  await expect(Promise.all([one, two])).resolves.toHaveLength(2);
+});
+
+test("the data of a publish is as it was at the call", async () => {
+  const world = new World();
+  const client = world.connect();
+  const data = { text: "before" };
+  const published = client.channel("chat:a").publish(data);
+  data.text = "after";
+  await world.advance(500);
+  await published;
+  expect(world.gateway.log("chat:a").events[0]).toMatchObject({ data: { text: "before" } });
+});
+
+test("what JSON cannot say is refused with a code, not thrown", async () => {
+  const world = new World();
+  const channel = world.connect().channel("chat:a");
+  const loop: Record<string, unknown> = {};
+  loop["loop"] = loop;
+  await expect(channel.publish(loop as never)).rejects.toMatchObject({ code: "bad_data" });
+  await expect(channel.publish(undefined as never)).rejects.toMatchObject({ code: "bad_data" });
+});
+
+test("an aborted publish that was not sent is never sent", async () => {
+  const world = new World();
+  const client = world.connect();
+  const control = new AbortController();
+  const published = client.channel("chat:a").publish(1, { signal: control.signal });
+  control.abort();
+  await expect(published).rejects.toMatchObject({ code: "aborted" });
+  await world.advance(1000);
+  expect(world.gateway.log("chat:a").events).toEqual([]);
+});
+
+test("events that come before a listener are kept for it", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a");
+  await world.advance(100);
+  world.gateway.publish("chat:a", 1);
+  await world.advance(100);
+  const got: unknown[] = [];
+  channel.on("event", ({ data }) => got.push(data));
+  world.gateway.publish("chat:a", 2);
+  await world.advance(100);
+  expect(got).toEqual([1, 2]);
+});
+
+test("more than is kept becomes one gap", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a");
+  await world.advance(100);
+  for (let n = 1; n <= 1500; n++) world.gateway.publish("chat:a", n);
+  await world.advance(1000);
+  const got: unknown[] = [];
+  channel.on("gap", ({ reason, position }) => got.push([reason, position.split(".")[1]]));
+  channel.on("event", ({ data }) => got.push(data));
+  await world.advance(100);
+  const [gap, first] = got;
+  expect(gap).toEqual(["overflow", String(Number(first) - 1)]);
+  expect(got.slice(1)).toEqual(Array.from({ length: got.length - 1 }, (_, n) => Number(first) + n));
+  expect(got.at(-1)).toBe(1500);
+});
+
+test("for await hands over each event, and a slow one gets a gap", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a");
+  const gaps: unknown[] = [];
+  client.on("gap", ({ reason, channel: name }) => gaps.push([name, reason]));
+  const events = channel[Symbol.asyncIterator]();
+  await world.advance(100);
+  world.gateway.publish("chat:a", 1);
+  await world.advance(100);
+  expect((await events.next()).value).toMatchObject({ data: 1 });
+  for (let n = 2; n <= 1200; n++) world.gateway.publish("chat:a", n);
+  await world.advance(1000);
+  expect(gaps).toEqual([["chat:a", "overflow"]]);
+  expect((await events.next()).value).toMatchObject({ data: 1002 });
+  channel.unsubscribe();
+  let last: unknown;
+  for await (const { data } of { [Symbol.asyncIterator]: () => events }) last = data;
+  expect(last).toBe(1200);
+});
+
+test("a listener that throws is reported, and stops nobody", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a");
+  const got: unknown[] = [];
+  channel.on("event", () => {
+    throw new Error("mine");
+  });
+  channel.on("event", ({ data }) => got.push(data));
+  await world.advance(100);
+  world.gateway.publish("chat:a", 1);
+  world.gateway.publish("chat:a", 2);
+  await world.advance(100);
+  expect(got).toEqual([1, 2]);
+  expect(world.reports).toHaveLength(2);
+  expect(world.session.acked + world.session.handed.length).toBe(3);
+});
+
+test("the same name is the same channel, and is subscribed once", async () => {
+  const world = new World();
+  const client = await connected(world);
+  expect(client.channel("chat:a")).toBe(client.channel("chat:a"));
+  await world.advance(100);
+  const subscribes = world.gateway.seen.filter((frame) => "t" in frame && frame.t === "subscribe");
+  expect(subscribes).toHaveLength(1);
+});
+
+test("unsubscribe ends the events; the name can be taken again", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const got: unknown[] = [];
+  const channel = client.channel("chat:a");
+  channel.on("event", ({ data }) => got.push(data));
+  await world.advance(100);
+  channel.unsubscribe();
+  world.gateway.publish("chat:a", 1);
+  await world.advance(100);
+  world.gateway.publish("chat:a", 2);
+  client.channel("chat:a").on("event", ({ data }) => got.push(`again ${data}`));
+  await world.advance(100);
+  world.gateway.publish("chat:a", 3);
+  await world.advance(100);
+  expect(got).toEqual(["again 3"]);
+});
+
+test("a subscription that is refused is an error with its channel", async () => {
+  const world = new World();
+  const client = world.connect();
+  const errors: unknown[] = [];
+  client.on("error", ({ code, channel }) => errors.push([code, channel]));
+  client.channel("forbidden:a");
+  await world.advance(500);
+  client.channel("forbidden:b");
+  await world.advance(500);
+  expect(errors).toEqual([
+    ["forbidden", "forbidden:a"],
+    ["forbidden", "forbidden:b"],
+  ]);
+});
+
+test("presence follows the snapshot and what comes after it", async () => {
+  // spec: M35
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a", { presence: true });
+  const changes: unknown[] = [];
+  channel.presence.on("change", ({ kind }) => changes.push(kind));
+  await world.advance(100);
+  const member = (id: string, state = "online"): Record<string, unknown> => ({ id, state });
+  for (const frame of [
+    {
+      t: "members",
+      ch: "chat:a",
+      v: 5,
+      members: [member("m1"), member("__proto__"), { id: 7 }, null],
+    },
+    { t: "join", ch: "chat:a", v: 5, member: member("old") },
+    { t: "join", ch: "chat:a", v: 6, member: member("m2") },
+    { t: "update", ch: "chat:a", v: 7, member: member("m2", "away") },
+    { t: "leave", ch: "chat:a", v: 8, id: "m1" },
+    { t: "leave", ch: "chat:a", v: 9, id: "nobody" },
+  ]) {
+    world.session.push(frame);
+  }
+  await world.advance(100);
+  expect([...channel.presence.members.keys()]).toEqual(["__proto__", "m2"]);
+  expect(channel.presence.members.get("m2")?.state).toBe("away");
+  expect(channel.presence.count).toBe(2);
+  expect(changes).toEqual(["members", "join", "update", "leave"]);
+});
+
+test("hostile frames throw nothing into the application and end nothing", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const got: unknown[] = [];
+  client.channel("chat:a").on("event", ({ data }) => got.push(data));
+  await world.advance(100);
+  const hostile = [
+    {},
+    { t: "event" },
+    { t: "event", ch: "__proto__", pos: "e.1.0000000000000000", id: "x", at: 0, data: {} },
+    { t: "event", ch: "chat:a", pos: "garbage", id: "x", at: 0, data: 0 },
+    { t: "members", ch: "chat:a", v: 1, members: "x" },
+    { t: "join", ch: "chat:a", v: 2 },
+    { t: "ok", re: 999 },
+    { t: "error", re: "x", code: 5 },
+    { t: "gap", ch: "constructor", reason: {}, pos: "x" },
+    { t: 7 },
+    { t: "caught_up", ch: 5 },
+  ];
+  for (const frame of hostile) world.session.push(frame);
+  world.gateway.publish("chat:a", 1);
+  await world.advance(7500);
+  expect(got).toEqual([1]);
+  expect(world.reports).toEqual([]);
+  expect(client.transport).toBe("websocket");
+  expect(world.gateway.sessions.size).toBe(1);
+});
+
+test("presence of users, history and feed tickets are asked for in one frame each", async () => {
+  const world = new World();
+  const client = await connected(world);
+  world.gateway.publish("chat:a", 1);
+  const asked = Promise.all([
+    client.presence(["u1"]),
+    client.channel("chat:a").history(),
+    client.feedTicket(["chat:a"]),
+  ]);
+  await world.advance(100);
+  const [users, history, ticket] = await asked;
+  expect(users.get("u1")).toEqual({ state: "online", lastSeen: 5 });
+  expect(history.events.map(({ data }) => data)).toEqual([1]);
+  expect(ticket).toEqual({ ticket: "ft", expiresMs: 1000 });
+});
+
+test("auth is asked on opening, before expiry, and when the token is refused", async () => {
+  const world = new World();
+  const reasons: string[] = [];
+  world.gateway.tokens = new Set(["good"]);
+  world.gateway.hello = { expires_ms: 60_000 };
+  const client = world.connect({
+    auth: async (reason) => {
+      reasons.push(reason);
+      return reason === "open" ? "bad" : "good";
+    },
+  });
+  await world.advance(1000);
+  expect(client.state).toBe("connected");
+  expect(reasons).toEqual(["open", "refused"]);
+  await world.advance(50_000);
+  expect(reasons.at(-1)).toBe("expiring");
+  expect(world.gateway.seen.some((frame) => "t" in frame && frame.t === "auth")).toBe(true);
+});
+
+test("a token that stays refused ends in failed", async () => {
+  const world = new World();
+  world.gateway.tokens = new Set(["good"]);
+  const client = world.connect({ auth: async () => "bad" });
+  await world.advance(60_000);
+  expect(client.state).toBe("failed");
+});
+
+test("an auth function that throws is tried again", async () => {
+  const world = new World();
+  let calls = 0;
+  const client = world.connect({
+    auth: async () => {
+      if (calls++ < 3) throw new Error("no network");
+      return "token";
+    },
+  });
+  const errors: string[] = [];
+  client.on("error", ({ code }) => errors.push(code));
+  await world.advance(10_000);
+  expect(client.state).toBe("connected");
+  expect(errors).toEqual(["auth_failed", "auth_failed", "auth_failed"]);
+});
+
+test("a hidden page is away, and is pinged less; what the application says wins", async () => {
+  const world = new World();
+  const client = await connected(world);
+  world.pageVisible = false;
+  world.page("visibilitychange");
+  await world.advance(100);
+  expect([world.session.away, world.session.visible]).toEqual([true, false]);
+  client.away(false);
+  await world.advance(100);
+  expect(world.session.away).toBe(false);
+});

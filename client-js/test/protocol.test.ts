@@ -1,0 +1,130 @@
+/** The wire: parsers, bodies, positions, and frames that are not what they should be. */
+import { expect, test } from "vitest";
+import { base64url, encodeBody } from "../src/protocol/body.ts";
+import { parseFrame } from "../src/protocol/frames.ts";
+import { lineParser, OverlongFrame, PENDING_CHARS_MAX, sseParser } from "../src/protocol/lines.ts";
+import { parsePosition } from "../src/protocol/position.ts";
+import { parseAnswer } from "../src/transports/exchange.ts";
+import { cutAnywhere, Random } from "./fake/random.ts";
+
+test("any chunking of lines parses alike", () => {
+  const frames = ['{"a":1}', '{"b":"é\\n"}', "{}", `{"c":"${"x".repeat(50)}"}`];
+  const text = `${frames.join("\n")}\n`;
+  for (let seed = 1; seed <= 300; seed++) {
+    const parser = lineParser();
+    const parsed = cutAnywhere(text, new Random(seed)).flatMap((chunk) => parser.feed(chunk));
+    expect(parsed).toEqual(frames);
+  }
+});
+
+test("an unfinished line is not a frame", () => {
+  const parser = lineParser();
+  expect(parser.feed('{"a":1}')).toEqual([]);
+  expect(parser.feed("\n\n")).toEqual(['{"a":1}']);
+});
+
+test("any chunking of an event stream parses alike, with any line ending", () => {
+  // WHATWG HTML, "Parsing an event stream": CR, LF, CR LF; comments; data on several lines.
+  for (const end of ["\n", "\r", "\r\n"]) {
+    const lines = [
+      ": hello",
+      "data: one",
+      "",
+      "id: 7",
+      "data:two",
+      "data:  three",
+      "",
+      "event: x",
+      "",
+      "data",
+      "",
+      "data: last",
+      "",
+      "",
+    ];
+    const text = lines.join(end);
+    for (let seed = 1; seed <= 300; seed++) {
+      const parser = sseParser();
+      const parsed = cutAnywhere(text, new Random(seed)).flatMap((chunk) => parser.feed(chunk));
+      // A CR at the very end may be half of a CR LF, so the last event waits for what follows it.
+      const expected = ["one", "two\n three", "", "last"];
+      expect(parsed).toEqual(end === "\r" ? expected.slice(0, parsed.length) : expected);
+      expect(parsed.length).toBeGreaterThan(2);
+    }
+  }
+});
+
+test.each([
+  ["a line", lineParser, ""],
+  ["an event", sseParser, "data: "],
+])("%s that does not end is refused at the bound", (_, create, prefix) => {
+  const parser = create();
+  const chunk = "x".repeat(PENDING_CHARS_MAX / 2);
+  parser.feed(prefix + chunk);
+  expect(() => parser.feed(`${chunk}xxxxxxx`)).toThrow(OverlongFrame);
+});
+
+test("a body is base64url of the JSON without padding", () => {
+  const frames = [{ l: "echo", id: "é<script>?>~" }] as const;
+  const body = encodeBody(frames);
+  expect(body).toMatch(/^d=[\w-]+$/);
+  expect(Buffer.from(body.slice(2), "base64url").toString()).toBe(JSON.stringify(frames));
+  expect(base64url("x".repeat(100_000)).length).toBe(Math.ceil((100_000 * 4) / 3));
+});
+
+test.each([
+  ["e.7.00000000000000ff", { epoch: "e", offset: 7 }],
+  ["a-b_C.0.0000000000000000", { epoch: "a-b_C", offset: 0 }],
+  ["e.9007199254740991.00000000000000ff", { epoch: "e", offset: 2 ** 53 - 1 }],
+  ["e.9007199254740993.00000000000000ff", undefined],
+  ["e.07.00000000000000ff", undefined],
+  ["e.7.00000000000000FF", undefined],
+  ["e.-1.00000000000000ff", undefined],
+  [".1.00000000000000ff", undefined],
+  ["e.1.00000000000000ff\n", undefined],
+  ["0", undefined],
+])("reads the position %j", (text, position) => {
+  expect(parsePosition(text)).toEqual(position);
+});
+
+test("frames that are not sound take a number and say nothing, or are not read", () => {
+  // spec: M1, M2
+  for (const text of [
+    "{}",
+    '{"t":5}',
+    '{"t":"event","ch":1,"pos":"e.1.0","id":"x"}',
+    '{"t":"event","ch":"a"}',
+    '{"t":"ok","re":-1}',
+    '{"t":"members","ch":"a","v":"1"}',
+  ]) {
+    expect(parseFrame(text), text).toEqual({});
+  }
+  for (const text of [
+    "",
+    "[",
+    "[]",
+    "1",
+    "null",
+    '"x"',
+    '{"l":"ping","n":"x"}',
+    '{"l":"attached"}',
+  ]) {
+    expect(parseFrame(text), text).toBeUndefined();
+  }
+  expect(parseFrame('{"t":"unheard","x":1}')).toEqual({ t: "unheard", x: 1 });
+});
+
+test("a member named __proto__ changes no prototype", () => {
+  const frame = parseFrame(
+    '{"t":"ok","re":1,"__proto__":{"polluted":true},"users":{"__proto__":{"state":"x"}}}',
+  );
+  expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
+  expect(Object.getPrototypeOf(frame)).toBe(Object.prototype);
+});
+
+test("an answer that is not a gateway's is none", () => {
+  for (const text of ["", "<html>", "{}", "[]", '{"l":"hello"}', "[1,2]"]) {
+    expect(parseAnswer(text), text).toBeUndefined();
+  }
+  expect(parseAnswer('{"l":"error","code":"x","message":"y"}')?.frames).toHaveLength(1);
+});
