@@ -209,7 +209,7 @@ pub(super) async fn read_body(
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => {
             let large = std::error::Error::source(&error).is_some_and(
-                <(dyn std::error::Error + 'static)>::is::<http_body_util::LengthLimitError>,
+                <dyn std::error::Error + 'static>::is::<http_body_util::LengthLimitError>,
             );
             let code = if large { ErrorCode::TooLarge } else { ErrorCode::BadRequest };
             Err(code.into())
