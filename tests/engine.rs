@@ -67,7 +67,7 @@ fn full(result: Result<impl std::fmt::Debug, EngineError>, of: &str) {
 async fn at_the_bound_of_all_logs_the_largest_lose_their_oldest_events() {
     let settings = MemorySettings { log_bytes: 64 * 1024, ..MemorySettings::default() };
     let (it, engine) = bounded(&settings, 16);
-    let deep = Retention::Log { size: 100_000, age: Duration::from_secs(3600) };
+    let deep = Retention::Log { size: 100_000, age: Duration::from_hours(1) };
     let (small, large) = (channel("chat:small"), channel("chat:large"));
     for text in ["a", "b", "c"] {
         it.publish(publish(&small, deep, &[text])).await;
@@ -135,7 +135,7 @@ async fn the_memory_of_what_is_too_old_is_given_back() {
     it.engine.join(&channel("chat:8"), member("m", 1, PresenceState::Online, "")).await.unwrap();
     let wanted = it.top(&channel("chat:7")).await;
     let idle = it.top(&channel("chat:9")).await;
-    it.advance(Duration::from_secs(2 * 3600)).await;
+    it.advance(Duration::from_hours(2)).await;
     it.engine.renew(&incarnation("node")).await.unwrap();
     let stats = engine.stats();
     assert_eq!((stats.channels, stats.log_bytes, stats.evicted), (2, 0, 0));
@@ -249,7 +249,7 @@ async fn at_the_bound_of_parked_bytes_a_session_is_refused_until_one_is_over() {
     let parked = |version| ParkedSession {
         version,
         state: vec![0; 600].into(),
-        ttl: Duration::from_secs(120),
+        ttl: Duration::from_mins(2),
     };
     it.engine.park("s1", parked(1), 0).await.unwrap();
     full(it.engine.park("s2", parked(1), 0).await, "parked sessions");

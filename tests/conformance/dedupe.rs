@@ -8,7 +8,7 @@ use throughline::engine::types::{EngineError, Publish, Published, Retention};
 use super::Harness;
 use super::fixture::{DURABLE, at_once, channel, conflict, publish, with_id};
 
-const WINDOW: Duration = Duration::from_secs(300);
+const WINDOW: Duration = Duration::from_mins(5);
 
 // spec: P3
 pub async fn a_repeat_is_answered_with_the_first_position(harness: &impl Harness) {

@@ -30,7 +30,7 @@ pub struct Fixture {
 }
 
 /// A durable channel of 100 events and 1 h.
-pub const DURABLE: Retention = Retention::Log { size: 100, age: Duration::from_secs(3600) };
+pub const DURABLE: Retention = Retention::Log { size: 100, age: Duration::from_hours(1) };
 
 /// More than a test ever reads.
 pub const ALL: PageLimit = PageLimit { events: 1000, bytes: 1 << 20 };

@@ -9,7 +9,7 @@ use super::Harness;
 
 fn parked(version: u64) -> ParkedSession {
     let state = Bytes::from(format!("sealed {version}"));
-    ParkedSession { version, state, ttl: Duration::from_secs(120) }
+    ParkedSession { version, state, ttl: Duration::from_mins(2) }
 }
 
 // spec: S5

@@ -191,7 +191,7 @@ pub async fn a_batch_without_entries_stores_nothing(harness: &impl Harness) {
 }
 
 pub async fn another_kind_of_retention_drops_what_was_kept(harness: &impl Harness) {
-    const SMALL: Retention = Retention::Log { size: 1, age: Duration::from_secs(3600) };
+    const SMALL: Retention = Retention::Log { size: 1, age: Duration::from_hours(1) };
     let (it, ch) = (harness.fresh().await, channel("chat:a"));
     let durable = it.say(&ch, "a").await;
     let state = it.publish(publish(&ch, Retention::State { keys: 3 }, &["b"])).await.position;

@@ -1,0 +1,76 @@
+# The list of commands, the same here and in CI. `make` alone says what each does.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+CONFIG ?= config/dev.toml
+SDK := client-js/dist/throughline.iife.js
+
+.PHONY: help
+help: ## Says what each command does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
+
+.PHONY: run
+run: sdk ## Serves on 127.0.0.1:8000 with the embedded engine, the client and the demo page
+	cargo run --release -- serve --config $(CONFIG)
+
+.PHONY: test
+test: test-rust test-client test-browser ## Runs every test; installs what they need
+
+.PHONY: test-rust
+test-rust:
+	cargo test --all-targets
+	cargo test --doc
+
+.PHONY: test-client
+test-client: sdk
+	cd client-js && npm test && npm run size
+
+.PHONY: test-browser
+test-browser: sdk ## Drives real pages in Chromium against a real server
+	scripts/setup.sh chromium
+	cargo build
+	cd client-js && npm run test:browser
+
+.PHONY: check
+check: lint test ## What CI runs: lints, then every test
+
+.PHONY: lint
+lint: sdk ## Formatting, lints and types of both languages
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cd client-js && npm run check
+
+.PHONY: fmt
+fmt: client-js/node_modules ## Formats both languages
+	cargo fmt
+	cd client-js && npx biome check --write .
+
+.PHONY: bench
+bench: ## Measures the server beside a floor server and prints a table
+	cargo build --release
+	cargo bench --bench compare
+
+.PHONY: mutants
+mutants: ## Applies each hand-made mutant of the session; some test must kill it
+	scripts/mutants.sh
+
+.PHONY: fuzz
+fuzz: ## Fuzzes the codec and the session for a minute each (needs cargo-fuzz)
+	for target in codec session; do RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=60; done
+
+.PHONY: bless
+bless: ## Rewrites the golden fixtures; review the difference
+	UPDATE_FIXTURES=1 cargo test --test session
+
+.PHONY: sdk
+sdk: $(SDK)
+
+$(SDK): client-js/node_modules $(shell find client-js/src -type f 2>/dev/null) client-js/package.json client-js/tsdown.config.ts
+	cd client-js && npm run build
+	@touch $@
+
+client-js/node_modules: client-js/package-lock.json
+	scripts/setup.sh node
+	cd client-js && npm ci --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,82 @@
+//! Every numbered MUST of docs/PROTOCOL.md, and every clause of the delivery contract that one node
+//! can show, is cited by a test: a comment `spec: M3, D1` beside it, in Rust or TypeScript.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a failed test is a panic")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const PLACES: &[&str] = &["src", "tests", "client-js/test"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn is_id(word: &str) -> bool {
+    let mut chars = word.chars();
+    chars.next().is_some_and(|first| "MPODSRFB".contains(first))
+        && word.len() > 1
+        && chars.all(|c| c.is_ascii_digit())
+}
+
+/// The ids that must be cited, and those that are marked as out of reach.
+fn defined() -> (BTreeSet<String>, BTreeSet<String>) {
+    let text = fs::read_to_string(root().join("docs/PROTOCOL.md")).unwrap();
+    let (mut due, mut later) = (BTreeSet::new(), BTreeSet::new());
+    for line in text.lines() {
+        let Some(rest) = line.strip_prefix("| ").or_else(|| line.strip_prefix("- ")) else {
+            continue;
+        };
+        let mut words = rest.split_whitespace();
+        let (Some(id), next) = (words.next(), words.next()) else { continue };
+        if is_id(id) {
+            let set = if next == Some("†") { &mut later } else { &mut due };
+            assert!(set.insert(id.to_owned()), "{id} is defined twice");
+        }
+    }
+    (due, later)
+}
+
+fn cited() -> BTreeSet<String> {
+    fn walk(dir: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(dir).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+                continue;
+            }
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if !matches!(extension, Some("rs" | "ts" | "js")) {
+                continue;
+            }
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                let Some((_, ids)) = line.split_once("// spec:") else { continue };
+                let words = ids.split([',', ' ', ';', '.']).filter(|word| is_id(word));
+                found.extend(words.map(str::to_owned));
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    for place in PLACES {
+        walk(&root().join(place), &mut found);
+    }
+    found
+}
+
+#[test]
+fn every_rule_in_reach_is_cited_by_a_test() {
+    let (due, _) = defined();
+    assert!(due.len() > 50, "the rules were not found");
+    let cited = cited();
+    let missing: Vec<_> = due.difference(&cited).collect();
+    assert!(missing.is_empty(), "no test cites {missing:?}");
+}
+
+#[test]
+fn every_citation_names_a_rule() {
+    let (due, later) = defined();
+    let known: BTreeSet<_> = due.union(&later).cloned().collect();
+    let cited = cited();
+    let unknown: Vec<_> = cited.difference(&known).collect();
+    assert!(unknown.is_empty(), "no rule has the id {unknown:?}");
+}
