@@ -1,80 +1,20 @@
-/** One channel, as the application sees it. */
+/** One channel: what came, what was handed over, what goes up. */
+import type {
+  Channel,
+  ChannelEvent,
+  ChannelEvents,
+  Gap,
+  History,
+  HistoryOptions,
+  Published,
+  PublishOptions,
+} from "./api.ts";
 import { BACKLOG_EVENTS_MAX, Backlog } from "./backlog.ts";
 import { Emitter, type Off } from "./emitter.ts";
 import { type Env, freshName } from "./env.ts";
 import { refusal, ThroughlineError } from "./errors.ts";
-import { Presence, type PresenceChange } from "./presence.ts";
+import { Replica } from "./presence.ts";
 import type { EventFrame, Json, OkFrame, Request, SessionDown } from "./protocol/frames.ts";
-
-/** What was published. */
-export interface ChannelEvent {
-  data: Json;
-  /** Where the channel stands with it; a reader goes on from here with `since`. */
-  position: string;
-  /** The id that it was published with. */
-  id: string;
-  /** When the gateway took it, in milliseconds since 1970. */
-  at: number;
-  /** The user who published it, where it was a member with one. */
-  user?: string;
-  /** The member who published it. */
-  by?: string;
-  /** On a state channel: what this is the latest of. */
-  key?: string;
-}
-
-/**
- * Events are missing: all up to `position` that were not handed over. Reasons of the gateway: `epoch`,
- * `trimmed`, `ahead`, `tag`. Of the client: `overflow`, nobody took what came; `hole`, the gateway
- * skipped events and the one at `position` comes next.
- */
-export interface Gap {
-  channel: string;
-  reason: string;
-  position: string;
-}
-
-/** What {@link Channel.on} tells. */
-export interface ChannelEvents {
-  event: ChannelEvent;
-  subscribed: { position: string; durable: boolean };
-  gap: Gap;
-  /** What was missed has been handed over; what follows is live. */
-  caught_up: { channel: string };
-  presence: PresenceChange;
-}
-
-export interface PublishOptions {
-  /** 1–128 printable ASCII characters: the same id is stored once within five minutes. Default: a random one. */
-  id?: string;
-  /** On a state channel: what this is the latest of. */
-  key?: string;
-  /** Store it only if the channel stands here; else the error is `conflict`, with the position. */
-  expect?: string;
-  signal?: AbortSignal;
-}
-
-export interface Published {
-  position: string;
-  id: string;
-  /** Whether it had been stored before under the same id. */
-  duplicate: boolean;
-}
-
-export interface HistoryOptions {
-  /** Events after this position. Default: the oldest retained. */
-  since?: string;
-  /** 1–1000, default 100. */
-  limit?: number;
-  signal?: AbortSignal;
-}
-
-export interface History {
-  events: ChannelEvent[];
-  /** Where the page ends: the `since` of the next. */
-  position: string;
-  more: boolean;
-}
 
 /** What a channel needs of its client. */
 export interface ChannelHost {
@@ -82,7 +22,7 @@ export interface ChannelHost {
   request(frame: Request, signal?: AbortSignal): Promise<OkFrame>;
   /** Tells the client's own listeners. */
   gap(gap: Gap): void;
-  release(channel: Channel): void;
+  release(channel: ClientChannel): void;
 }
 
 type Item = { [Kind in "event" | "gap" | "caught_up"]: [Kind, ChannelEvents[Kind]] }[
@@ -90,10 +30,9 @@ type Item = { [Kind in "event" | "gap" | "caught_up"]: [Kind, ChannelEvents[Kind
   | "gap"
   | "caught_up"];
 
-export class Channel implements AsyncIterable<ChannelEvent> {
+export class ClientChannel implements Channel {
   readonly name: string;
-  /** Who is there. Kept up to date where the channel was opened with `presence`. */
-  readonly presence: Presence;
+  readonly presence: Replica;
   private readonly host: ChannelHost;
   private readonly emitter: Emitter<ChannelEvents>;
   /** The iterators, with where the channel stood when each began. */
@@ -106,10 +45,9 @@ export class Channel implements AsyncIterable<ChannelEvent> {
     this.host = host;
     this.name = name;
     this.emitter = new Emitter(host.env.report);
-    this.presence = new Presence(host.env.report);
+    this.presence = new Replica(host.env.report);
   }
 
-  /** Calls `listener` at each such event until the answer is called. */
   on<Kind extends keyof ChannelEvents>(
     kind: Kind,
     listener: (value: ChannelEvents[Kind]) => void,
@@ -119,7 +57,6 @@ export class Channel implements AsyncIterable<ChannelEvent> {
     return off;
   }
 
-  /** Each event from here on, in order. What is not taken in time becomes a `gap`. */
   [Symbol.asyncIterator](): AsyncIterableIterator<ChannelEvent> {
     const backlog: Backlog<ChannelEvent> = new Backlog(
       ({ position }) => this.emit(["gap", this.overflow(position)]),
@@ -133,48 +70,25 @@ export class Channel implements AsyncIterable<ChannelEvent> {
     return backlog;
   }
 
-  /**
-   * Publishes. While there is no connection it waits, and is sent when there is one.
-   * @throws {ThroughlineError} (as a rejection) with the gateway's code, or `queue_full`, `aborted`,
-   * `closed`, `failed`, `too_large`, `bad_data`; `unknown_outcome` where it may or may not be stored.
-   */
   async publish(data: Json, options: PublishOptions = {}): Promise<Published> {
     const { id = freshName(this.host.env), key, expect, signal } = options;
-    const frame: Request = {
-      t: "publish",
-      ch: this.name,
-      data: snapshot(data),
-      id,
-      ...(key !== undefined && { key }),
-      ...(expect !== undefined && { expect }),
-    };
+    const frame: Request = { t: "publish", ch: this.name, data: snapshot(data), id, key, expect };
     const ok = await this.host.request(frame, signal);
     return { position: ok.pos ?? "", id: ok.id ?? id, duplicate: ok.duplicate === true };
   }
 
-  /**
-   * Reads a page of what is retained, without subscribing.
-   * @throws {ThroughlineError} (as a rejection) with the gateway's code.
-   */
   async history({ since, limit, signal }: HistoryOptions = {}): Promise<History> {
-    const frame: Request = {
-      t: "history",
-      ch: this.name,
-      ...(since !== undefined && { since }),
-      ...(limit !== undefined && { limit }),
-    };
+    const frame: Request = { t: "history", ch: this.name, since, limit };
     const { events, pos, more } = await this.host.request(frame, signal);
     const page = Array.isArray(events) ? events.map(toEvent) : [];
     return { events: page, position: pos ?? since ?? "0", more: more === true };
   }
 
-  /** Ends the subscription, the iterators, and this object. */
   unsubscribe(): void {
     this.host.release(this);
     this.end();
   }
 
-  /** The position up to which the application was handed everything. */
   get position(): string | undefined {
     for (const [{ size, last }, start] of this.backlogs)
       if (size > 0) return last?.position ?? start;
@@ -253,15 +167,7 @@ export class Channel implements AsyncIterable<ChannelEvent> {
 
 /** The event without what only the wire needs. */
 export function toEvent({ data, pos, id, at, user, by, key }: EventFrame): ChannelEvent {
-  return {
-    data,
-    position: pos,
-    id,
-    at,
-    ...(user !== undefined && { user }),
-    ...(by !== undefined && { by }),
-    ...(key !== undefined && { key }),
-  };
+  return { data, position: pos, id, at, user, by, key };
 }
 
 /** The data as it is at this moment: a page may change its object before it is sent. */

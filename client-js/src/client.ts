@@ -1,6 +1,17 @@
 /** The client: one session with a gateway, its channels, and what the application is told. */
+import type {
+  Channel,
+  ChannelOptions,
+  Client,
+  ClientEvents,
+  ConnectOptions,
+  Gap,
+  State,
+  Transport,
+  UserPresence,
+} from "./api.ts";
 import { HEALTHY_MS } from "./backoff.ts";
-import { Channel, type ChannelHost, type Gap } from "./channel.ts";
+import { type ChannelHost, ClientChannel } from "./channel.ts";
 import { Emitter, type Off } from "./emitter.ts";
 import { createEnv, type Env, type PageEvent } from "./env.ts";
 import { CLOSED, refusal, retryOf, ThroughlineError } from "./errors.ts";
@@ -15,77 +26,28 @@ import {
 import { Session } from "./session/session.ts";
 import { request, type Subscription } from "./session/subscriptions.ts";
 import type { Settle } from "./session/uplink.ts";
-import { Carrier, type State } from "./strategy/carrier.ts";
-import { Keeper } from "./strategy/kept.ts";
-import { type Auth, Tokens } from "./strategy/tokens.ts";
-import { TRANSPORTS, type Transport } from "./strategy/transport.ts";
+import { Carrier, type Hooks } from "./strategy/carrier.ts";
+import { Keeper, type PageState } from "./strategy/kept.ts";
+import { Tokens } from "./strategy/tokens.ts";
 import { resolveBase } from "./transports/address.ts";
 
-export interface ConnectOptions {
-  /** Answers a token; called when a session opens, before the token expires, and when it is refused. */
-  auth?: Auth;
-  /** Shown to other members, at most 1024 bytes of JSON. A token's own wins. */
-  info?: Json;
-  /** The transports that may be used, best first. Default: all. */
-  transports?: readonly Transport[];
-  /** Whether a reload goes on with the session; a text is the key in the session storage. Default: true. */
-  resume?: boolean | string;
-  /** Requests that wait while there is no connection, at most; then `queue_full`. Default: 1000. */
-  queue?: number;
-  /** Tries in a row after which the client gives up. Default: it never does. */
-  maxRetries?: number;
-  /** Milliseconds. Default: base 250, cap 20 000. */
-  backoff?: { base?: number; cap?: number };
-  /** Closes the client. */
-  signal?: AbortSignal;
-  /** Other surroundings than the page's: for tests and other runtimes. */
-  env?: Partial<Env>;
-}
-
-export interface ChannelOptions {
-  /** Whether {@link Channel.presence} is kept up to date. Default: false. */
-  presence?: boolean;
-  /** Where to begin: a position, or `0` for the oldest retained. Default: what is new. */
-  since?: string;
-}
-
-/** What {@link Client.on} tells. */
-export interface ClientEvents {
-  /** The state or the transport changed. */
-  state: { state: State; transport: Transport | null; reason?: string };
-  /** The session goes on, or with `recovered: false` another one was opened in its place. */
-  resumed: { recovered: boolean };
-  /** Everything that was missed has been handed over. */
-  caught_up: Record<never, never>;
-  gap: Gap;
-  /** That many ephemeral events were not delivered. */
-  skipped: { count: number };
-  error: ThroughlineError;
-}
-
-/** What is known of a user over all devices. */
-export interface UserPresence {
-  state: string;
-  /** Milliseconds since 1970. */
-  lastSeen?: number;
-}
+const TRANSPORTS: readonly Transport[] = ["websocket", "stream", "sse", "poll"];
 
 /** Milliseconds before a subscription that was refused for now is asked for again. */
 const SUBSCRIBE_AGAIN_MS = 2000;
 
-export class Client implements AsyncDisposable {
-  private readonly env: Env;
+class SessionClient implements Client, Hooks, ChannelHost, PageState {
+  readonly env: Env;
   private readonly session: Session;
   private readonly carrier: Carrier;
   private readonly tokens: Tokens;
   private readonly keeper: Keeper | undefined;
   private readonly emitter: Emitter<ClientEvents>;
-  private readonly channels = new Map<string, Channel>();
+  private readonly channels = new Map<string, ClientChannel>();
   /** Channels of the resumed session that this page has not asked for. */
   private readonly unclaimed = new Set<string>();
-  private readonly host: ChannelHost;
   private readonly offs: Off[] = [];
-  private established = false;
+  private wasEstablished = false;
   /** What the application said, else whether the page is hidden. */
   private wantsAway: boolean | undefined;
   private isAway = false;
@@ -98,38 +60,17 @@ export class Client implements AsyncDisposable {
     this.env = env;
     this.emitter = new Emitter(env.report);
     this.session = new Session(options.queue ?? 1000);
-    this.tokens = new Tokens(env, options.auth);
-    this.host = {
-      env,
-      request: (frame, abort) => this.request(frame, abort),
-      gap: (gap) => this.emitter.emit("gap", gap),
-      release: (channel) => this.release(channel),
+    this.tokens = new Tokens(env, options.auth, (frame, settle) => this.push(frame, settle));
+    const carrierOptions = {
+      transports: usable(transports, env),
+      info: options.info,
+      maxRetries: options.maxRetries ?? Number.POSITIVE_INFINITY,
+      backoff: { base: 250, cap: 20_000, ...options.backoff },
     };
-    this.carrier = new Carrier(
-      env,
-      base,
-      this.session,
-      this.tokens,
-      {
-        transports: usable(transports, env),
-        info: options.info,
-        maxRetries: options.maxRetries ?? Number.POSITIVE_INFINITY,
-        backoff: { base: 250, cap: 20_000, ...options.backoff },
-      },
-      {
-        deliver: (frame) => this.deliver(frame),
-        changed: (state, transport, reason) => this.changed(state, transport, reason),
-        established: (resumed) => this.opened(resumed),
-        trouble: (why) => this.fail(why),
-        touched: () => this.keeper?.touch(),
-      },
-    );
+    this.carrier = new Carrier(env, base, this.session, this.tokens, carrierOptions, this);
     if (resume !== false) {
       const key = resume === true ? `throughline:${base}` : resume;
-      this.keeper = new Keeper(env, key, this.session, {
-        unread: () => [...this.channels.values()].some(({ unread }) => unread),
-        position: (ch) => this.channels.get(ch)?.position,
-      });
+      this.keeper = new Keeper(env, key, this.session, this);
       if (this.keeper.restore()) this.restored();
     }
     this.watchPage();
@@ -142,17 +83,14 @@ export class Client implements AsyncDisposable {
     return this.carrier.state;
   }
 
-  /** What carries the session now. */
   get transport(): Transport | null {
     return this.carrier.transport;
   }
 
-  /** This client as other members see it. */
   get me(): { id: string; user?: string; info?: Json } | null {
     return this.session.hello.me ?? null;
   }
 
-  /** Calls `listener` at each such event until the answer is called. */
   on<Kind extends keyof ClientEvents>(
     kind: Kind,
     listener: (value: ClientEvents[Kind]) => void,
@@ -160,11 +98,10 @@ export class Client implements AsyncDisposable {
     return this.emitter.on(kind, listener);
   }
 
-  /** The channel of that name: subscribed on first use, and the same object after that. */
   channel(name: string, options: ChannelOptions = {}): Channel {
     const { presence = false, since } = options;
     const { subs } = this.session;
-    const channel = this.channels.get(name) ?? new Channel(this.host, name);
+    const channel = this.channels.get(name) ?? new ClientChannel(this, name);
     this.channels.set(name, channel);
     const sub = subs.get(name);
     if (!sub) {
@@ -177,7 +114,12 @@ export class Client implements AsyncDisposable {
   }
 
   /** The page that went before had this channel; this one has none of its state. */
-  private claim(channel: Channel, sub: Subscription, presence: boolean, since?: string): void {
+  private claim(
+    channel: ClientChannel,
+    sub: Subscription,
+    presence: boolean,
+    since?: string,
+  ): void {
     if (since !== undefined || sub.state || presence !== sub.presence) {
       this.session.subs.delete(sub.ch);
       if (this.session.ticket !== undefined)
@@ -192,23 +134,19 @@ export class Client implements AsyncDisposable {
     }
   }
 
-  /** Changes the transports that may be used, best first, and moves at once. */
   use(transports: readonly Transport[]): void {
     this.carrier.use(usable(transports, this.env));
   }
 
-  /** Drops what carries the session, as if the network had: for demonstrations and tests. */
   cut(): void {
     this.carrier.cut();
   }
 
-  /** Says whether the user is away. Without it, a hidden page is. */
   away(away: boolean): void {
     this.wantsAway = away;
     this.tellAway();
   }
 
-  /** What is known of these users, at most 1000, without joining anything. */
   async presence(users: readonly string[]): Promise<Map<string, UserPresence>> {
     const ok = await this.request({ t: "presence", users: [...users] });
     const known = new Map<string, UserPresence>();
@@ -217,19 +155,17 @@ export class Client implements AsyncDisposable {
       const seen = value["last_seen"];
       known.set(user, {
         state: String(value["state"]),
-        ...(typeof seen === "number" && { lastSeen: seen }),
+        lastSeen: typeof seen === "number" ? seen : undefined,
       });
     }
     return known;
   }
 
-  /** A ticket with which `feed` reads these channels, until it expires. */
   async feedTicket(channels: readonly string[]): Promise<{ ticket: string; expiresMs: number }> {
     const ok = await this.request({ t: "feed_ticket", chs: [...channels] });
     return { ticket: ok.ticket ?? "", expiresMs: ok.expires_ms ?? 0 };
   }
 
-  /** Ends the session: other members see it leave at once. What waits is refused with `closed`. */
   async close(): Promise<void> {
     const closed = this.carrier.close();
     for (const off of this.offs.splice(0)) off();
@@ -243,6 +179,24 @@ export class Client implements AsyncDisposable {
     return this.close();
   }
 
+  // What the parts ask for.
+
+  gap(gap: Gap): void {
+    this.emitter.emit("gap", gap);
+  }
+
+  touched(): void {
+    this.keeper?.touch();
+  }
+
+  unread(): boolean {
+    return [...this.channels.values()].some(({ unread }) => unread);
+  }
+
+  position(ch: string): string | undefined {
+    return this.channels.get(ch)?.position;
+  }
+
   // What goes up.
 
   private push(frame: Request, settle: Settle): void {
@@ -250,7 +204,7 @@ export class Client implements AsyncDisposable {
     this.carrier.kick();
   }
 
-  private request(frame: Request, signal?: AbortSignal): Promise<OkFrame> {
+  request(frame: Request, signal?: AbortSignal): Promise<OkFrame> {
     return new Promise((resolve, reject) => {
       const refuse = (why: Refusal): void => reject(new ThroughlineError(why));
       const aborted = refusal("aborted", "the signal aborted it; it may have been sent");
@@ -286,10 +240,10 @@ export class Client implements AsyncDisposable {
     this.session.subs.delete(ch);
     this.channels.get(ch)?.end();
     this.channels.delete(ch);
-    this.fail({ ...why, ch });
+    this.trouble({ ...why, ch });
   }
 
-  private release(channel: Channel): void {
+  release(channel: ClientChannel): void {
     const { name } = channel;
     if (this.channels.get(name) !== channel) return;
     this.channels.delete(name);
@@ -313,13 +267,13 @@ export class Client implements AsyncDisposable {
 
   // What comes down.
 
-  private deliver(frame: SessionDown): void {
+  deliver(frame: SessionDown): void {
     if (frame.t === "skipped") return this.emitter.emit("skipped", { count: frame.n });
     if (frame.t === "ok") return;
     const { ch } = frame;
     if (ch === undefined) {
       if (frame.t === "caught_up") this.emitter.emit("caught_up", {});
-      if (frame.t === "error") this.fail(frame);
+      if (frame.t === "error") this.trouble(frame);
       return;
     }
     if (frame.t === "error") return this.refused(ch, frame);
@@ -336,26 +290,26 @@ export class Client implements AsyncDisposable {
     if (subs.get(frame.ch)) return;
     subs.add(frame.ch).asked = true;
     subs.moved(frame);
-    this.channels.set(frame.ch, new Channel(this.host, frame.ch));
+    this.channels.set(frame.ch, new ClientChannel(this, frame.ch));
   }
 
-  private changed(state: State, transport: Transport | null, reason: string | undefined): void {
-    this.emitter.emit("state", { state, transport, ...(reason !== undefined && { reason }) });
+  changed(state: State, transport: Transport | null, reason: string | undefined): void {
+    this.emitter.emit("state", { state, transport, reason });
   }
 
-  private opened(resumed: boolean): void {
+  established(resumed: boolean): void {
     if (!resumed) {
       this.isAway = false;
-      this.tokens.expires(this.session.hello.expires_ms, this.session, () => this.carrier.kick());
+      this.tokens.expires(this.session.hello.expires_ms);
     }
     for (const sub of this.session.subs.values()) this.ask(sub);
     this.tellAway();
-    if (this.established || resumed) this.emitter.emit("resumed", { recovered: resumed });
-    this.established = true;
+    if (this.wasEstablished || resumed) this.emitter.emit("resumed", { recovered: resumed });
+    this.wasEstablished = true;
     this.keeper?.touch();
   }
 
-  private fail(why: Refusal & { ch?: string }): void {
+  trouble(why: Refusal & { ch?: string }): void {
     this.emitter.emit("error", new ThroughlineError(why));
   }
 
@@ -364,7 +318,7 @@ export class Client implements AsyncDisposable {
   /** The session of the page before goes on: what this page does not ask for ends after a while. */
   private restored(): void {
     for (const { ch } of this.session.subs.values()) {
-      this.channels.set(ch, new Channel(this.host, ch));
+      this.channels.set(ch, new ClientChannel(this, ch));
       this.unclaimed.add(ch);
     }
     this.env.setTimeout(() => {
@@ -408,5 +362,5 @@ function usable(transports: readonly Transport[], env: Env): readonly Transport[
  * @throws {TypeError} where the url cannot be resolved.
  */
 export function connect(url: string, options: ConnectOptions = {}): Client {
-  return new Client(url, options);
+  return new SessionClient(url, options);
 }

@@ -1,7 +1,8 @@
 /** A plain, read-only feed: no session, no way up (PROTOCOL.md section 9). */
+import type { Feed, FeedEvent, FeedEvents, FeedOptions } from "./api.ts";
 import { Backlog } from "./backlog.ts";
 import { backoff } from "./backoff.ts";
-import { type ChannelEvent, type Gap, toEvent } from "./channel.ts";
+import { toEvent } from "./channel.ts";
 import { Emitter, type Off } from "./emitter.ts";
 import { createEnv, type Env, freshName, type Source } from "./env.ts";
 import { ThroughlineError, UNREACHABLE } from "./errors.ts";
@@ -17,29 +18,6 @@ import {
 import { type Position, parsePosition } from "./protocol/position.ts";
 import { resolveBase } from "./transports/address.ts";
 
-/** An event of a feed, with the channel that it belongs to. */
-export interface FeedEvent extends ChannelEvent {
-  channel: string;
-}
-
-/** What {@link Feed.on} tells. */
-export interface FeedEvents {
-  event: FeedEvent;
-  gap: Gap;
-  error: ThroughlineError;
-}
-
-export interface FeedOptions {
-  /** A position (one channel), a cursor (several), or `0` for the oldest retained. Default: what is new. */
-  since?: string;
-  /** Milliseconds between two requests: the feed then asks rather than waits. */
-  every?: number;
-  /** A feed ticket, for channels that are not public. */
-  ticket?: string;
-  signal?: AbortSignal;
-  env?: Partial<Env>;
-}
-
 /** Milliseconds that one request waits for news. */
 const WAIT_MS = 20_000;
 /** Milliseconds beyond its wait after which a request is given up. */
@@ -47,8 +25,7 @@ const GRACE_MS = 5000;
 /** Errors of an `EventSource` without any event between, after which the feed asks instead. */
 const SOURCE_ERRORS_MAX = 2;
 
-export class Feed implements AsyncIterable<FeedEvent> {
-  /** Where the feed stands: the `since` of one that goes on. */
+class Reader implements Feed {
   cursor: string | undefined;
   private readonly env: Env;
   private readonly url: string;
@@ -80,12 +57,10 @@ export class Feed implements AsyncIterable<FeedEvent> {
     });
   }
 
-  /** Calls `listener` at each such event until the answer is called. */
   on<Kind extends keyof FeedEvents>(kind: Kind, listener: (value: FeedEvents[Kind]) => void): Off {
     return this.emitter.on(kind, listener);
   }
 
-  /** Each event from here on, in order. What is not taken in time becomes a `gap`. */
   [Symbol.asyncIterator](): AsyncIterableIterator<FeedEvent> {
     const backlog: Backlog<FeedEvent> = new Backlog(
       ({ channel, position }) =>
@@ -100,7 +75,6 @@ export class Feed implements AsyncIterable<FeedEvent> {
     return backlog;
   }
 
-  /** Ends the feed and its iterators. */
   close(): void {
     this.closed = true;
     this.source?.close();
@@ -212,5 +186,5 @@ export class Feed implements AsyncIterable<FeedEvent> {
  * @throws {TypeError} where the url cannot be resolved.
  */
 export function feed(url: string, channels: readonly string[], options: FeedOptions = {}): Feed {
-  return new Feed(url, channels, options);
+  return new Reader(url, channels, options);
 }

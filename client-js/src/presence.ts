@@ -1,15 +1,9 @@
 /** Who is in a channel: a replica that snapshots and changes keep up to date. */
+import type { Presence, PresenceChange } from "./api.ts";
 import { Emitter, type Off } from "./emitter.ts";
 import { isObject, type Member, type PresenceFrame } from "./protocol/frames.ts";
 
-/** What changed. `members` and `count` stand for everything; the others for one member. */
-export interface PresenceChange {
-  kind: "members" | "join" | "update" | "leave" | "count";
-  /** The one who joined, changed or left. */
-  member?: Member;
-}
-
-export class Presence {
+export class Replica implements Presence {
   private readonly all = new Map<string, Member>();
   private readonly emitter: Emitter<{ change: PresenceChange }>;
   private version = -1;
@@ -19,17 +13,14 @@ export class Presence {
     this.emitter = new Emitter(report);
   }
 
-  /** The members by id; empty where the channel gives counts only. */
   get members(): ReadonlyMap<string, Member> {
     return this.all;
   }
 
-  /** How many there are. */
   get count(): number {
     return this.all.size || this.total;
   }
 
-  /** Calls `listener` after each change until the answer is called. */
   on(kind: "change", listener: (change: PresenceChange) => void): Off {
     return this.emitter.on(kind, listener);
   }

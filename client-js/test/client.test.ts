@@ -228,6 +228,8 @@ test("hostile frames throw nothing into the application and end nothing", async 
     { t: "caught_up", ch: 5 },
   ];
   for (const frame of hostile) world.session.push(frame);
+  const links = ["hello", "attached", "echo", "superseded", "rotate", "unheard"];
+  for (const l of links) world.session.live?.send({ l } as never);
   world.gateway.publish("chat:a", 1);
   await world.advance(7500);
   expect(got).toEqual([1]);

@@ -58,7 +58,7 @@ export interface Kept {
 export interface AttachOptions {
   /** Take a higher link, rather than name the live one. */
   higher: boolean;
-  via?: string;
+  via?: string | undefined;
   wait?: number;
   token?: string | undefined;
   visible: boolean;
@@ -108,8 +108,7 @@ export class Session {
   /** The frame that opens a session, which is a new one from here on. */
   open(options: Omit<OpenFrame, "l" | "v" | "subs" | "link">): OpenFrame {
     this.link = 1;
-    const subs = this.subs.requests();
-    return { l: "open", v: 1, link: 1, ...(subs.length > 0 && { subs }), ...options };
+    return { l: "open", v: 1, subs: this.subs.requests(), ...options };
   }
 
   /** The server opened it. */
@@ -142,17 +141,16 @@ export class Session {
   }
 
   /** The frame that sets the link, or names the live one; it acknowledges either way. */
-  attach({ higher, token, ...rest }: AttachOptions): AttachFrame {
+  attach({ higher, ...rest }: AttachOptions): AttachFrame {
     if (higher) {
       this.link++;
       this.deadline = Number.POSITIVE_INFINITY;
     }
     return {
       l: "attach",
-      ...(this.ticket !== undefined && { ticket: this.ticket }),
+      ticket: this.ticket,
       link: this.link,
       count: this.acknowledge(),
-      ...(token !== undefined && { token }),
       ...rest,
     };
   }

@@ -14,7 +14,7 @@ export interface Subscription {
   /** Whether changes of presence are wanted. */
   presence: boolean;
   /** Where to read on in a new session: the last event of a durable channel, or what the page asked for. */
-  since?: string;
+  since: string | undefined;
   /** Known from the server's `subscribed`. */
   durable: boolean;
   state: boolean;
@@ -40,7 +40,7 @@ export class Subscriptions {
     const sub: Subscription = {
       ch,
       presence,
-      ...(since !== undefined && { since }),
+      since,
       durable: false,
       state: false,
       asked: false,
@@ -96,17 +96,12 @@ export class Subscriptions {
     }
     sub.last = parsePosition(frame.pos);
     // Only a log can be read on from a position.
-    if (frame.t === "gap" || sub.durable) sub.since = frame.pos;
-    else delete sub.since;
+    sub.since = frame.t === "gap" || sub.durable ? frame.pos : undefined;
   }
 }
 
 /** The subscription as `open` and `subscribe` name it; from here on the session has been asked. */
 export function request(sub: Subscription): SubscriptionRequest {
   sub.asked = true;
-  return {
-    ch: sub.ch,
-    ...(sub.since !== undefined && { since: sub.since }),
-    ...(sub.presence && { presence: true }),
-  };
+  return { ch: sub.ch, since: sub.since, presence: sub.presence };
 }

@@ -3,6 +3,7 @@
  * a time, moves to what is proven, and falls back to polls when a link dies. One loop
  * ({@link Carrier.run}) decides; everything else tells it by ending what it waits for.
  */
+import type { State, Transport } from "../api.ts";
 import { type Backoff, backoff, HEALTHY_MS } from "../backoff.ts";
 import { type Env, freshName } from "../env.ts";
 import { refusal, retryOf, UNREACHABLE } from "../errors.ts";
@@ -13,7 +14,6 @@ import { Climb } from "./climb.ts";
 import { Exchanges } from "./exchanges.ts";
 import { type Host, Link } from "./link.ts";
 import type { Tokens } from "./tokens.ts";
-import type { Transport } from "./transport.ts";
 import { GAP_MS, SEND_MS, Upstream, type UpstreamHost } from "./upstream.ts";
 import { VERDICT_MS, Watch } from "./watch.ts";
 
@@ -23,8 +23,6 @@ const OPEN_MS = 8000;
 const POLL_GRACE_MS = 2500;
 /** Milliseconds that a poll is held at least, after networks that cut longer ones. */
 const HOLD_MIN_MS = 5000;
-
-export type State = "connecting" | "connected" | "reconnecting" | "failed" | "closed";
 
 /** What the session's owner is told. */
 export interface Hooks {
@@ -156,11 +154,7 @@ export class Carrier implements Host, UpstreamHost {
     const { token, session } = this;
     const { info } = this.options;
     session.reset();
-    return session.open({
-      ...(token !== undefined && { token }),
-      ...(info !== undefined && { info }),
-      ...options,
-    });
+    return session.open({ token, info, ...options });
   }
 
   private async recover(why: Refusal): Promise<void> {

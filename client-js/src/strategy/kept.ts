@@ -86,7 +86,7 @@ export class Keeper {
     const channels = subs.values().map((sub): KeptChannel => {
       const { ch, durable, state, presence } = sub;
       const since = this.page.position(ch) ?? sub.since;
-      return { ch, ...(since !== undefined && { since }), durable, state, presence };
+      return { ch, since, durable, state, presence };
     });
     const resumable = goodbye && ticket !== undefined && !this.page.unread();
     const session = resumable ? { session: { ticket, link, count, hello } } : {};

@@ -2,6 +2,7 @@
  * One connection, from candidate to link: it is judged by data, never by `open`. A hello with our nonce
  * proves the way down, an echo the way up; then an `attach` with a higher number moves the session to it.
  */
+import type { Transport } from "../api.ts";
 import { type Env, freshName } from "../env.ts";
 import {
   type FrameDown,
@@ -16,7 +17,6 @@ import { addressOf } from "../transports/address.ts";
 import type { Connection, Listener } from "../transports/candidate.ts";
 import { openStream } from "../transports/stream.ts";
 import { openWebSocket } from "../transports/websocket.ts";
-import type { Transport } from "./transport.ts";
 
 /** What a link needs of what carries the session. */
 export interface Host {
@@ -150,8 +150,8 @@ export class Link implements Listener {
   /** Moves the session to this connection, or to a higher number on it. */
   attach(): void {
     const { session, token } = this.host;
-    const via = this.duplex ? {} : { via: this.via };
-    const frame = session.attach({ higher: true, token, visible: this.host.visible(), ...via });
+    const via = this.duplex ? undefined : this.via;
+    const frame = session.attach({ higher: true, token, visible: this.host.visible(), via });
     this.reader = session.reader();
     this.step("attaching");
     if (this.duplex) {

@@ -1,15 +1,12 @@
 /** The token: asked for when a session opens, before it expires, and when the server refuses it. */
+import type { Auth, AuthReason } from "../api.ts";
 import type { Env } from "../env.ts";
 import { refusal, retryOf } from "../errors.ts";
-import type { Refusal } from "../protocol/frames.ts";
-import type { Session } from "../session/session.ts";
-import type { Outcome } from "../session/uplink.ts";
+import type { Refusal, Request } from "../protocol/frames.ts";
+import type { Settle } from "../session/uplink.ts";
 
-/** Why a token is asked for. */
-export type AuthReason = "open" | "expiring" | "expired" | "refused";
-
-/** Answers a token, or nothing for anonymous access. */
-export type Auth = (reason: AuthReason) => Promise<string | undefined>;
+/** Sends a request of the client's own. */
+export type Push = (frame: Request, settle: Settle) => void;
 
 /** A token is renewed this many milliseconds before its end, or at four fifths of a short life. */
 const RENEW_MS = 30_000;
@@ -26,9 +23,13 @@ export class Tokens {
   private refused = 0;
   private timer: unknown;
 
-  constructor(env: Env, auth: Auth | undefined) {
+  private readonly push: Push;
+
+  /** @param push sends a request in band. */
+  constructor(env: Env, auth: Auth | undefined, push: Push) {
     this.env = env;
     this.auth = auth;
+    this.push = push;
   }
 
   /** Sees to it that {@link fresh} is there where it is needed; the reason, where it cannot be had. */
@@ -60,27 +61,24 @@ export class Tokens {
   }
 
   /** The token's remaining life is known: it is renewed in band, on whatever carries the session. */
-  expires(inMs: number | undefined, session: Session, kick: () => void): void {
+  expires(inMs: number | undefined): void {
     if (!this.auth || typeof inMs !== "number") return;
     this.env.clearTimeout(this.timer);
     const delayMs = Math.min(Math.max(inMs - RENEW_MS, inMs * 0.8), TIMER_MS_MAX);
-    this.timer = this.env.setTimeout(() => void this.renew("expiring", session, kick), delayMs);
+    this.timer = this.env.setTimeout(() => void this.renew("expiring"), delayMs);
   }
 
-  private async renew(reason: AuthReason, session: Session, kick: () => void): Promise<void> {
+  private async renew(reason: AuthReason): Promise<void> {
     // Where it fails, the server says so when the token is over, and it is asked for again.
     if (await this.ask(reason)) return;
     const token = this.fresh;
     this.fresh = undefined;
     if (token === undefined) return;
-    const settle = (outcome: Outcome): void => {
-      if (outcome.t === "ok") this.expires(outcome.expires_ms, session, kick);
-      else if (retryOf(outcome.code) === "token" && reason === "expiring") {
-        void this.renew("refused", session, kick);
-      }
-    };
-    session.uplink.push({ t: "auth", token }, settle, session.hello.limits.frame_bytes, true);
-    kick();
+    this.push({ t: "auth", token }, (outcome) => {
+      if (outcome.t === "ok") this.expires(outcome.expires_ms);
+      else if (retryOf(outcome.code) === "token" && reason === "expiring")
+        void this.renew("refused");
+    });
   }
 
   stop(): void {

@@ -3,12 +3,12 @@
  * number, one in flight, each with everything that is not acknowledged. Polls bring up what waits by
  * themselves; they are only ended early.
  */
+import type { Transport } from "../api.ts";
 import type { Env } from "../env.ts";
 import type { LinkUp } from "../protocol/frames.ts";
 import type { Session } from "../session/session.ts";
 import type { Exchanges } from "./exchanges.ts";
 import type { Link } from "./link.ts";
-import type { Transport } from "./transport.ts";
 import type { Watch } from "./watch.ts";
 
 /** Milliseconds that an exchange which only sends may take. */
