@@ -25,6 +25,7 @@ struct FeedTicketAnswer {
 
 /// Performs a command and encodes its answer.
 pub(super) async fn perform(driver: &Arc<Driver>, seq: u64, command: Command) -> Frame {
+    driver.gateway.metrics.frames_up.inc();
     let done = match command {
         Command::Publish(command) => {
             let channel = command.ch.clone();

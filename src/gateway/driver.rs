@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -21,6 +22,7 @@ use crate::telemetry::clock::now_ms;
 use crate::telemetry::labels::Carrier;
 
 use super::link::{Flow, LinkPort};
+use super::rate::Meter;
 use super::{Gateway, effects};
 
 /// Frames that are written at once at most.
@@ -34,6 +36,8 @@ pub struct Driver {
     pub(super) member: MemberId,
     /// Whether it only reads a feed: no presence, no ticket.
     pub(super) feed: bool,
+    /// The user whose place it takes.
+    pub(super) user: Option<Arc<str>>,
     pub(super) gateway: Arc<Gateway>,
     me: Weak<Driver>,
     state: Mutex<State>,
@@ -52,6 +56,8 @@ struct State {
     fence: u64,
     /// What the metrics count it under.
     carrier: Option<Carrier>,
+    /// How fast frames come up.
+    pace: Meter,
 }
 
 /// A connection or request that belongs to the session now.
@@ -72,6 +78,7 @@ pub(super) struct Begun {
 
 impl Driver {
     pub(super) fn new(gateway: Arc<Gateway>, begun: Begun) -> Arc<Self> {
+        let user = begun.identity.user.clone().filter(|_| !begun.feed);
         let state = State {
             session: begun.session,
             conns: Vec::new(),
@@ -81,11 +88,13 @@ impl Driver {
             wakes_at: 0,
             fence: 0,
             carrier: None,
+            pace: Meter::default(),
         };
         Arc::new_cyclic(|me| Self {
             id: begun.id,
             member: begun.member,
             feed: begun.feed,
+            user,
             gateway,
             me: me.clone(),
             state: Mutex::new(state),
@@ -105,6 +114,14 @@ impl Driver {
     /// Whether frames up are taken now.
     pub fn takes_up(&self) -> bool {
         self.state.lock().session.takes_up()
+    }
+
+    /// Counts frames up. Returns how long to wait before more are taken, 0 within the burst.
+    pub fn pace(&self, frames: usize) -> Duration {
+        let rate = self.gateway.config.limits.frame_rate;
+        let (mut state, now) = (self.state.lock(), now_ms());
+        let late = (0..frames).map(|_| state.pace.count(rate, now)).max();
+        Duration::from_millis(late.unwrap_or_default())
     }
 
     /// A new connection or request of this session.
@@ -155,7 +172,13 @@ impl Driver {
     pub fn lost(&self, conn: ConnId) {
         let mut state = self.state.lock();
         state.conns.retain(|known| known.id != conn);
-        state.session.handle(Input::Lost { conn }, now_ms());
+        let input = if self.feed {
+            // A feed lives as long as its connection.
+            Input::End { code: ErrorCode::Closed }
+        } else {
+            Input::Lost { conn }
+        };
+        state.session.handle(input, now_ms());
         self.drain(&mut state, true);
     }
 
@@ -282,6 +305,9 @@ impl Driver {
         };
         if carrier != state.carrier {
             self.gateway.metrics.carried(state.carrier, carrier);
+            if let Some(carrier) = carrier.filter(|carrier| *carrier != Carrier::Detached) {
+                self.gateway.metrics.linked(carrier);
+            }
             state.carrier = carrier;
         }
     }

@@ -3,10 +3,12 @@
 //! The request and its answer are plain values, so that another node can be asked to perform it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use crate::protocol::body;
 use crate::protocol::down::LinkDown;
@@ -20,6 +22,9 @@ use super::driver::Driver;
 use super::link::{Flow, LinkPort};
 use super::open::Opener;
 use super::{Gateway, open, resume};
+
+/// How long an exchange that sends too fast is held back; beyond it, it is refused.
+const PACE_MAX: Duration = Duration::from_secs(2);
 
 /// An exchange as it came.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -139,6 +144,13 @@ async fn attaches(
     let sorted = Sorted::of(rest)?;
     let token = head.token.as_deref().or(request.bearer.as_deref());
     let driver = resume::find(gateway, ticket, token)?;
+    let late = driver.pace(sorted.numbered.len());
+    if late > PACE_MAX {
+        return Err(rate_limited(late));
+    }
+    if !late.is_zero() {
+        sleep(late).await;
+    }
     let (conn, port, answer) = waiting(gateway);
     driver.connect(conn, &request.nonce, port);
     let via = head.via.as_deref().map(|via| nonce_of(gateway, via)).transpose()?;
@@ -161,6 +173,11 @@ async fn attaches(
         driver.end(ErrorCode::Closed);
     }
     Ok(answered(driver, conn, answer).await)
+}
+
+fn rate_limited(late: Duration) -> Refusal {
+    let ms = u32::try_from(late.as_millis()).unwrap_or(u32::MAX);
+    Refusal::new(ErrorCode::RateLimited).retry_in(ms)
 }
 
 /// What follows an `attach`.

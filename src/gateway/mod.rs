@@ -14,6 +14,7 @@ pub mod owner;
 pub mod presence;
 pub mod publish;
 pub mod pump;
+pub mod rate;
 pub mod resume;
 pub mod rules;
 pub mod subscribe;
@@ -22,13 +23,14 @@ pub mod tickets;
 mod commands;
 mod effects;
 mod interest;
+mod users;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Identity};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::types::Incarnation;
@@ -38,10 +40,12 @@ use crate::hub::wheel::Wheel;
 use crate::protocol::error::ErrorCode;
 use crate::session::input::ConnId;
 use crate::session::settings::Settings;
+use crate::telemetry::clock::wall_ms;
 use crate::telemetry::metrics::Metrics;
 
 use self::driver::Driver;
 use self::interest::Interest;
+use self::users::Users;
 
 /// One node.
 pub struct Gateway {
@@ -60,6 +64,7 @@ pub struct Gateway {
     fanout: Fanout<Driver>,
     wheel: Wheel<Driver>,
     interest: Interest,
+    users: Users,
     tasks: TaskTracker,
     last_conn: AtomicU64,
     draining: AtomicBool,
@@ -86,6 +91,7 @@ impl Gateway {
             fanout,
             wheel: Wheel::default(),
             interest: Interest::default(),
+            users: Users::default(),
             tasks: TaskTracker::new(),
             last_conn: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -106,6 +112,14 @@ impl Gateway {
     /// Runs a task that [`Gateway::shut_down`] waits for.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
+    }
+
+    /// Who a token says that this is; refusals are counted.
+    /// # Errors
+    /// What the token refuses.
+    pub fn verify(&self, token: &str) -> Result<Identity, ErrorCode> {
+        let verified = self.auth.verify(token, wall_ms());
+        verified.inspect_err(|code| self.metrics.token_refused(*code))
     }
 
     /// How many sessions there are.
@@ -139,7 +153,11 @@ impl Gateway {
     }
 
     fn forget(&self, driver: &Driver) {
-        self.registry.remove(driver.id);
+        if self.registry.remove(driver.id)
+            && let Some(user) = &driver.user
+        {
+            self.users.leave(user);
+        }
     }
 }
 

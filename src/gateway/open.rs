@@ -47,6 +47,7 @@ pub fn open(
     let id: u128 = rand::random();
     let member = MemberId(format!("{:016x}", rand::random::<u64>()).into());
     let ticket = tickets::session_ticket(gateway, id, &identity)?;
+    take_place(gateway, &identity)?;
     let hello = hello(gateway, opener.nonce, &ticket, &member, &identity);
     let begin = Begin {
         ticket: ticket.into(),
@@ -65,6 +66,16 @@ pub fn open(
     subscribe_first(gateway, &driver, open.subs);
     driver.opened(opener.conn, opener.kind, open.link, open.wait);
     Ok((driver, hello))
+}
+
+/// One more session of the user, given back when the session ends.
+fn take_place(gateway: &Gateway, identity: &Identity) -> Result<(), Refusal> {
+    let Some(user) = &identity.user else { return Ok(()) };
+    if gateway.users.enter(user, gateway.config.limits.sessions_per_user) {
+        return Ok(());
+    }
+    let why = "this user has as many sessions as one may have";
+    Err(Refusal::new(ErrorCode::TooManySessions).because(why).retry_in(5_000))
 }
 
 /// Adds a session to this node.
@@ -91,7 +102,7 @@ pub(super) fn identify(
     info: Option<Box<RawValue>>,
 ) -> Result<Identity, Refusal> {
     match token {
-        Some(token) => Ok(gateway.auth.verify(token, wall_ms())?),
+        Some(token) => Ok(gateway.verify(token)?),
         None => {
             let mut identity = gateway.auth.anonymous()?;
             identity.info = identity.info.or(info);

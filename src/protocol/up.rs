@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::channel::{Channel, PublishId, StateKey};
+use super::down;
 use super::error::{ErrorCode, Refusal};
 use super::position::{OFFSET_MAX, Position, Since};
 
@@ -287,13 +288,15 @@ fn open(raw: Raw<'_>) -> Result<Open, Refusal> {
     if raw.info.as_ref().is_some_and(|info| info.get().len() > INFO_BYTES_MAX) {
         return Err(Refusal::new(ErrorCode::TooLarge).because("info has at most 1024 bytes"));
     }
+    let info = raw.info.map(|info| down::one_line(info.get()).into_owned());
+    let info = info.map(RawValue::from_string).transpose().map_err(|_| bad("info is not JSON"))?;
     let link = raw.link.unwrap_or(1);
     if !in_range(link) {
         return Err(bad("link is a whole number from 1"));
     }
     Ok(Open {
         token: raw.token,
-        info: raw.info,
+        info,
         subs: raw.subs.unwrap_or_default(),
         link,
         ack: raw.ack.unwrap_or(true),
@@ -388,6 +391,13 @@ mod tests {
             panic!("not read")
         };
         assert_eq!(publish.data.get(), r#"{"b":[1]}"#);
+    }
+
+    #[test]
+    fn a_line_break_in_info_does_not_reach_a_line_of_a_stream() {
+        let text = "{\"l\":\"open\",\"v\":1,\"info\":{\n\"a\":1}}";
+        let Ok(Up::Link(LinkUp::Open(open))) = parse(text) else { panic!("not read") };
+        assert_eq!(open.info.unwrap().get(), "{ \"a\":1}");
     }
 
     #[test]

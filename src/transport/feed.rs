@@ -146,7 +146,6 @@ struct Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         self.driver.lost(self.conn);
-        self.driver.end(ErrorCode::Closed);
     }
 }
 

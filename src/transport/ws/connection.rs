@@ -17,6 +17,7 @@ use crate::gateway::Gateway;
 use crate::gateway::driver::Driver;
 use crate::gateway::link::LinkPort as _;
 use crate::gateway::open::{self, Opener};
+use crate::gateway::rate::Meter;
 use crate::gateway::resume;
 use crate::protocol::down::LinkDown;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -26,7 +27,6 @@ use crate::telemetry::clock::now_ms;
 
 use super::codec::{Decoder, Failure, Message, pong_frame};
 use super::port::{Drained, WsPort};
-use super::rate::Meter;
 
 /// Bytes read at once at most, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 64 << 10;
@@ -53,8 +53,8 @@ pub(super) fn serve(
     let opening = Box::new(Opening { nonce, bearer });
     let decoder = Decoder::new(gateway.config.limits.frame_bytes);
     let stage = Stage::Opening(opening);
-    let (frames, controls) = (Meter::default(), Meter::default());
-    let mut served = Connection { gateway, port, conn, stage, decoder, timer, frames, controls };
+    let controls = Meter::default();
+    let mut served = Connection { gateway, port, conn, stage, decoder, timer, controls };
     let mut first = read.to_vec();
     let going = served.decode(&mut first);
     let gateway = Arc::clone(&served.gateway);
@@ -75,7 +75,6 @@ struct Connection {
     decoder: Decoder,
     /// While opening, its end; later the end of a pause in reading.
     timer: Option<Pin<Box<Sleep>>>,
-    frames: Meter,
     controls: Meter,
 }
 
@@ -185,9 +184,11 @@ impl Connection {
     }
 
     fn text(&mut self, text: &str) -> bool {
-        let late = self.frames.count(self.gateway.config.limits.frame_rate, now_ms());
-        if late > 0 && matches!(self.stage, Stage::Open(_)) {
-            self.timer = Some(Box::pin(sleep(Duration::from_millis(late))));
+        if let Stage::Open(driver) = &self.stage {
+            let late = driver.pace(1);
+            if !late.is_zero() {
+                self.timer = Some(Box::pin(sleep(late)));
+            }
         }
         let result = up::parse(text).and_then(|frame| match &self.stage {
             Stage::Opening(_) => self.open(frame),

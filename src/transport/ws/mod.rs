@@ -4,7 +4,6 @@ pub mod codec;
 
 mod connection;
 mod port;
-mod rate;
 
 use std::sync::Arc;
 

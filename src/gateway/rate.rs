@@ -4,14 +4,14 @@ use crate::config::limits::Rate;
 
 /// How far ahead of its rate something is.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Meter {
+pub struct Meter {
     /// When the next one would be due at the steady rate, in microseconds.
     due_us: u64,
 }
 
 impl Meter {
     /// Counts one. Returns how many milliseconds it is too early; 0 within the burst.
-    pub(super) fn count(&mut self, rate: Rate, now_ms: u64) -> u64 {
+    pub fn count(&mut self, rate: Rate, now_ms: u64) -> u64 {
         let now = now_ms * 1000;
         let step = 1_000_000 / u64::from(rate.per_second.max(1));
         self.due_us = self.due_us.max(now) + step;
