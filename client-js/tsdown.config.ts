@@ -1,9 +1,17 @@
 import { defineConfig, type UserConfig } from "tsdown";
 
 // What a page loads with a script tag, and the same as one module: no import, minified.
-const page: UserConfig = { platform: "browser", target: "es2020", minify: true, dts: false };
+const page: UserConfig = {
+  entry: { throughline: "src/index.ts" },
+  platform: "browser",
+  target: "es2020",
+  minify: true,
+  dts: false,
+  clean: false,
+  outputOptions: { generatedCode: { symbols: false } },
+};
 
-const configs: UserConfig[] = [
+const config: ReturnType<typeof defineConfig> = defineConfig([
   {
     entry: "src/index.ts",
     format: ["esm", "cjs"],
@@ -12,22 +20,8 @@ const configs: UserConfig[] = [
     fixedExtension: false,
     dts: true,
   },
-  {
-    ...page,
-    entry: { throughline: "src/index.ts" },
-    format: "iife",
-    globalName: "Throughline",
-    clean: false,
-  },
-  {
-    ...page,
-    entry: { throughline: "src/index.ts" },
-    format: "esm",
-    clean: false,
-    outExtensions: () => ({ js: ".mjs" }),
-  },
-];
-
-const config: ReturnType<typeof defineConfig> = defineConfig(configs);
+  { ...page, format: "iife", globalName: "Throughline" },
+  { ...page, format: "esm", outExtensions: () => ({ js: ".mjs" }) },
+]);
 
 export default config;

@@ -26,7 +26,8 @@ import {
 import { Session } from "./session/session.ts";
 import { request, type Subscription } from "./session/subscriptions.ts";
 import type { Settle } from "./session/uplink.ts";
-import { Carrier, type Hooks } from "./strategy/carrier.ts";
+import { Carrier } from "./strategy/carrier.ts";
+import type { Hooks } from "./strategy/hooks.ts";
 import { Keeper, type PageState } from "./strategy/kept.ts";
 import { Tokens } from "./strategy/tokens.ts";
 import { resolveBase } from "./transports/address.ts";
@@ -129,7 +130,12 @@ class SessionClient implements Client, Hooks, ChannelHost, PageState {
     } else if (presence) {
       this.push({ t: "presence", chs: [sub.ch] }, (outcome) => {
         const answer = outcome.t === "ok" && isObject(outcome.channels) && outcome.channels[sub.ch];
-        if (isObject(answer)) channel.presence.replace(answer["members"], Number(answer["n"]));
+        if (!answer) return;
+        // No change is older than this list: the replica of this page is empty.
+        const { n, members } = answer;
+        const common = { ch: sub.ch, v: 0 };
+        if (members) channel.receive({ t: "members", ...common, members });
+        else channel.receive({ t: "count", ...common, n });
       });
     }
   }

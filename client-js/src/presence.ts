@@ -32,13 +32,6 @@ export class Replica implements Presence {
     return change;
   }
 
-  /** Takes the whole list as a query answered it. */
-  replace(members: unknown, count: number): void {
-    this.fill(members);
-    this.total = count;
-    this.emitter.emit("change", { kind: "members" });
-  }
-
   private fill(members: unknown): void {
     this.all.clear();
     for (const member of Array.isArray(members) ? members : []) {

@@ -4,14 +4,14 @@
  * ({@link Carrier.run}) decides; everything else tells it by ending what it waits for.
  */
 import type { State, Transport } from "../api.ts";
-import { type Backoff, backoff, HEALTHY_MS } from "../backoff.ts";
-import { type Env, freshName } from "../env.ts";
+import { backoff, HEALTHY_MS } from "../backoff.ts";
+import type { Env } from "../env.ts";
 import { refusal, retryOf, UNREACHABLE } from "../errors.ts";
-import { encodeBody } from "../protocol/body.ts";
-import type { Json, LinkUp, OpenFrame, Refusal, SessionDown } from "../protocol/frames.ts";
+import type { LinkUp, OpenFrame, Refusal } from "../protocol/frames.ts";
 import type { Output, Session } from "../session/session.ts";
-import { Climb } from "./climb.ts";
+import { Climb, type ClimbHost } from "./climb.ts";
 import { Exchanges } from "./exchanges.ts";
+import type { CarrierOptions, Hooks } from "./hooks.ts";
 import { type Host, Link } from "./link.ts";
 import type { Tokens } from "./tokens.ts";
 import { GAP_MS, SEND_MS, Upstream, type UpstreamHost } from "./upstream.ts";
@@ -24,40 +24,15 @@ const POLL_GRACE_MS = 2500;
 /** Milliseconds that a poll is held at least, after networks that cut longer ones. */
 const HOLD_MIN_MS = 5000;
 
-/** What the session's owner is told. */
-export interface Hooks {
-  deliver(frame: SessionDown): void;
-  changed(state: State, transport: Transport | null, reason: string | undefined): void;
-  /** A new session was opened, or the one that was there goes on. */
-  established(resumed: boolean): void;
-  /** A refusal that the client recovers from by itself. */
-  trouble(why: Refusal): void;
-  /** Positions, counts or the link changed. */
-  touched(): void;
-}
-
-export interface CarrierOptions {
-  transports: readonly Transport[];
-  info: Json | undefined;
-  maxRetries: number;
-  backoff: Backoff;
-}
-
-export class Carrier implements Host, UpstreamHost {
-  readonly env: Env;
-  readonly session: Session;
-  readonly base: string;
+export class Carrier implements Host, UpstreamHost, ClimbHost {
   state: State = "connecting";
   transport: Transport | null = null;
 
-  private readonly options: CarrierOptions;
-  private readonly hooks: Hooks;
-  private readonly tokens: Tokens;
   private readonly exchanges: Exchanges;
   private readonly upstream: Upstream;
   private readonly climb: Climb;
   private readonly watch: Watch;
-  private allowed: readonly Transport[];
+  allowed: readonly Transport[];
   live: Link | undefined;
   private probing: Link | undefined;
   polling = false;
@@ -74,22 +49,16 @@ export class Carrier implements Host, UpstreamHost {
   private quick = false;
 
   constructor(
-    env: Env,
-    base: string,
-    session: Session,
-    tokens: Tokens,
-    options: CarrierOptions,
-    hooks: Hooks,
+    readonly env: Env,
+    readonly base: string,
+    readonly session: Session,
+    private readonly tokens: Tokens,
+    private readonly options: CarrierOptions,
+    private readonly hooks: Hooks,
   ) {
-    this.env = env;
-    this.base = base;
-    this.session = session;
-    this.tokens = tokens;
-    this.options = options;
-    this.hooks = hooks;
     this.allowed = options.transports;
     this.exchanges = new Exchanges(env, base, session, (outputs) => this.act(outputs));
-    this.climb = new Climb(env, () => this.round());
+    this.climb = new Climb(this);
     this.watch = new Watch(env, session, () => this.kick());
     this.upstream = new Upstream(this, this.exchanges, this.watch);
   }
@@ -340,21 +309,8 @@ export class Carrier implements Host, UpstreamHost {
     return this.allowed.includes(transport);
   }
 
-  /** Proves what is better than the link, one at a time; true where nothing better is left. */
-  private async round(): Promise<boolean> {
-    const { allowed } = this;
-    for (const transport of allowed) {
-      if (this.over || this.session.ticket === undefined) return true;
-      if (this.live?.transport === transport) break;
-      if (transport === "poll") this.live?.ended(undefined);
-      if (transport === "poll" || (await this.prove(transport))) break;
-    }
-    if (allowed !== this.allowed) return this.round();
-    if (this.live && !this.may(this.live.transport)) this.live.ended(undefined);
-    return (this.live?.transport ?? "poll") === allowed[0];
-  }
-
-  private async prove(transport: Exclude<Transport, "poll">, first?: OpenFrame): Promise<boolean> {
+  /** Proves one transport; true where it is the link. With `first` it opens the session. */
+  async prove(transport: Exclude<Transport, "poll">, first?: OpenFrame): Promise<boolean> {
     while (this.probing) await this.probing.proven;
     const link = new Link(this, transport, first);
     this.probing = link;
@@ -394,10 +350,7 @@ export class Carrier implements Host, UpstreamHost {
 
   /** The page goes away; it may come back. */
   leave(): void {
-    const { session, env, exchanges } = this;
-    if (session.ticket === undefined) return;
-    const attach = session.attach({ higher: false, visible: false });
-    env.beacon(exchanges.address(freshName(env)), encodeBody([attach, { l: "leaving" }]));
+    if (this.session.ticket !== undefined) this.exchanges.beacon({ l: "leaving" });
   }
 
   /** Allows these transports only, and moves at once. */
@@ -418,13 +371,11 @@ export class Carrier implements Host, UpstreamHost {
   async close(): Promise<void> {
     if (this.over) return;
     const { live, session, exchanges } = this;
-    const open = session.ticket !== undefined;
-    if (live?.duplex) live.send({ l: "close" });
-    else if (open) exchanges.outgoing.push({ l: "close" });
-    const last = exchanges.outgoing.length > 0 && open;
-    const options = { higher: false, visible: false };
-    const sent = last ? exchanges.send(options, VERDICT_MS, false) : undefined;
-    this.stop("closed", undefined, last);
+    const byExchange = !live?.duplex && session.ticket !== undefined;
+    if (byExchange) exchanges.outgoing.push({ l: "close" });
+    else live?.send({ l: "close" });
+    const sent = byExchange && exchanges.send({ higher: false, visible: false }, VERDICT_MS, false);
+    this.stop("closed", undefined, byExchange);
     await sent;
   }
 

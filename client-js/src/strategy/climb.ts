@@ -1,7 +1,12 @@
-/** When better transports are tried again: soon after a loss, then ever more rarely. */
-
+/**
+ * Better transports: proved one at a time, best first, behind what carries the session. Tried soon
+ * after a loss, then ever more rarely.
+ */
+import type { Transport } from "../api.ts";
 import { HEALTHY_MS } from "../backoff.ts";
 import type { Env } from "../env.ts";
+import type { Session } from "../session/session.ts";
+import type { Link } from "./link.ts";
 
 /** Milliseconds before each of the first rounds: the first at once, the last for five minutes. */
 const DELAYS_MS: readonly number[] = [0, 1000, 5000, 15_000, 30_000];
@@ -9,34 +14,42 @@ const OFTEN_MS = 5 * 60_000;
 /** Milliseconds between rounds after that. */
 const RARELY_MS = 5 * 60_000;
 
+/** What the climb needs of what carries the session. */
+export interface ClimbHost {
+  readonly env: Env;
+  readonly session: Session;
+  readonly live: Link | undefined;
+  readonly over: boolean;
+  /** The transports that may be used, best first. */
+  readonly allowed: readonly Transport[];
+  prove(transport: Link["transport"]): Promise<boolean>;
+}
+
 export class Climb {
-  private readonly env: Env;
-  private readonly round: () => Promise<boolean>;
+  private readonly host: ClimbHost;
   private rung = 0;
   private since: number;
   private timer: unknown;
   private running: Promise<boolean> | undefined;
-  private stopped = false;
 
-  /** @param round tries what is better than the link; true where nothing is. */
-  constructor(env: Env, round: () => Promise<boolean>) {
-    this.env = env;
-    this.round = round;
-    this.since = env.now();
+  constructor(host: ClimbHost) {
+    this.host = host;
+    this.since = host.env.now();
   }
 
   /** Sees to it that a round runs or is planned. */
   plan(): void {
-    if (this.timer !== undefined || this.running || this.stopped) return;
-    const often = this.env.now() - this.since < OFTEN_MS;
+    const { env, over } = this.host;
+    if (this.timer !== undefined || this.running || over) return;
     const delayMs = DELAYS_MS[Math.min(this.rung++, DELAYS_MS.length - 1)] ?? 0;
+    const often = env.now() - this.since < OFTEN_MS;
     if (delayMs === 0) void this.now();
-    else this.timer = this.env.setTimeout(() => void this.now(), often ? delayMs : RARELY_MS);
+    else this.timer = env.setTimeout(() => void this.now(), often ? delayMs : RARELY_MS);
   }
 
   /** Runs a round, or joins the one that runs; true where nothing better is left. */
   now(): Promise<boolean> {
-    this.cancel();
+    this.stop();
     this.running ??= this.round().then((top) => {
       this.running = undefined;
       if (!top) this.plan();
@@ -49,16 +62,26 @@ export class Climb {
   lost(livedMs: number): void {
     if (livedMs < HEALTHY_MS) return;
     this.rung = 1;
-    this.since = this.env.now();
-  }
-
-  private cancel(): void {
-    this.env.clearTimeout(this.timer);
-    this.timer = undefined;
+    this.since = this.host.env.now();
   }
 
   stop(): void {
-    this.stopped = true;
-    this.cancel();
+    this.host.env.clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+
+  private async round(): Promise<boolean> {
+    const { host } = this;
+    const { allowed } = host;
+    for (const transport of allowed) {
+      if (host.over || host.session.ticket === undefined) return true;
+      if (host.live?.transport === transport) break;
+      if (transport === "poll") host.live?.ended(undefined);
+      if (transport === "poll" || (await host.prove(transport))) break;
+    }
+    // The application changed its mind meanwhile.
+    if (allowed !== host.allowed) return this.round();
+    if (host.live && !allowed.includes(host.live.transport)) host.live.ended(undefined);
+    return (host.live?.transport ?? "poll") === allowed[0];
   }
 }

@@ -4,6 +4,7 @@
  */
 import { type Env, freshName } from "../env.ts";
 import { UNREACHABLE } from "../errors.ts";
+import { encodeBody } from "../protocol/body.ts";
 import { type FrameUp, isLinkFrame, type LinkUp, type Refusal } from "../protocol/frames.ts";
 import type { AttachOptions, Output, Reader, Session } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
@@ -33,11 +34,6 @@ export class Exchanges {
     this.act = act;
   }
 
-  /** A new address. Its nonce comes back in a hello. */
-  address(nonce: string): string {
-    return addressOf(this.base, nonce, "x");
-  }
-
   /** Attaches, and brings up everything that waits; session frames only where told. */
   send(
     options: AttachOptions,
@@ -60,7 +56,7 @@ export class Exchanges {
   async run(frames: FrameUp[], timeoutMs: number): Promise<Refusal | undefined> {
     const reader = this.session.reader();
     const nonce = freshName(this.env);
-    const one = exchange(this.env, this.address(nonce), frames, timeoutMs);
+    const one = exchange(this.env, addressOf(this.base, nonce, "x"), frames, timeoutMs);
     this.pending.add(one);
     const answer = await one.answer;
     this.pending.delete(one);
@@ -82,6 +78,13 @@ export class Exchanges {
     }
     this.answered = true;
     return why ?? (reader.at === undefined ? UNREACHABLE : undefined);
+  }
+
+  /** Sends one link frame that outlives the page, at the live link. Nothing is known of its fate. */
+  beacon(frame: LinkUp): void {
+    const attach = this.session.attach({ higher: false, visible: false });
+    const url = addressOf(this.base, freshName(this.env), "x");
+    this.env.beacon(url, encodeBody([attach, frame]));
   }
 
   /** Ends those that are under way, at once or after a while. */
