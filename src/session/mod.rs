@@ -66,6 +66,8 @@ pub struct Session {
     expires_at: Option<Millis>,
     /// The page said that it goes away; presence forgets it then unless it shows life.
     leaving_at: Option<Millis>,
+    /// The time of the last input.
+    now: Millis,
     out: VecDeque<Output>,
 }
 
@@ -109,6 +111,7 @@ impl Session {
             away: false,
             expires_at: begin.expires_at,
             leaving_at: None,
+            now,
             out: VecDeque::new(),
         }
     }
@@ -118,6 +121,7 @@ impl Session {
         if self.is_ended() {
             return;
         }
+        self.now = now;
         match input {
             Input::Opened { conn, kind, link, wait } => self.on_opened(conn, kind, link, wait, now),
             Input::Candidate { conn, kind } => self.on_candidate(conn, kind, now),
@@ -136,7 +140,7 @@ impl Session {
             Input::Presence { sub, frame } => self.on_presence(sub, frame),
             Input::Page { sub, result } => self.on_page(sub, result, now),
             Input::State { sub, result } => self.on_state(sub, result, now),
-            Input::Members { sub, frame } => self.on_members(sub, frame),
+            Input::Members { sub, frame } => self.on_members(sub, frame, now),
             Input::Revoke { sub, code } => self.on_revoke(sub, code),
             Input::Renewed { ticket, expires_at } => self.on_renewed(ticket, expires_at),
             Input::End { code } => self.end(Some(code), now),
@@ -210,6 +214,9 @@ impl Session {
     fn advance(&mut self, now: Millis) {
         self.run_uplink();
         self.ask_for_pages(now);
+        if self.outbox.has_room(1) {
+            self.tell_skipped();
+        }
         self.tell_caught_up();
         self.answer_poll(now);
     }

@@ -108,15 +108,15 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
     const { session, token, exchanges } = this;
     const visible = this.visible();
     const kept = session.ticket !== undefined;
-    if (this.allowed.some((transport) => transport !== "websocket")) {
+    // A candidate has no place for a token, and without a fresh one an expired ticket opens nothing.
+    const renews = kept && token !== undefined;
+    if (renews || this.allowed.some((transport) => transport !== "websocket")) {
       const why = kept
         ? await exchanges.send({ higher: true, wait: 0, token, visible }, OPEN_MS, true)
         : await exchanges.run([this.opening({ wait: 0, visible })], OPEN_MS);
       if (why !== UNREACHABLE || exchanges.answered || !this.may("websocket")) return why;
     }
-    return (await this.prove("websocket", kept ? undefined : this.opening({ visible })))
-      ? undefined
-      : (this.takeWhy() ?? UNREACHABLE);
+    return this.prove("websocket", kept && !renews ? undefined : this.opening({ visible }));
   }
 
   private opening(options: { wait?: number; visible: boolean }): OpenFrame {
@@ -309,15 +309,14 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
     return this.allowed.includes(transport);
   }
 
-  /** Proves one transport; true where it is the link. With `first` it opens the session. */
-  async prove(transport: Exclude<Transport, "poll">, first?: OpenFrame): Promise<boolean> {
+  /** Proves one transport; the reason, where it did not become the link. With `first` it opens. */
+  async prove(transport: Link["transport"], first?: OpenFrame): Promise<Refusal | undefined> {
     while (this.probing) await this.probing.proven;
     const link = new Link(this, transport, first);
     this.probing = link;
     const proven = await link.proven;
     this.probing = undefined;
-    if (!proven && first) this.why ??= link.why;
-    return proven;
+    return proven ? undefined : (link.why ?? UNREACHABLE);
   }
 
   // What the page and the application ask for.
