@@ -93,7 +93,10 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
 
   private async establish(): Promise<Refusal | undefined> {
     const resumed = this.session.ticket !== undefined;
-    const why = (await this.tokens.prepare(resumed)) ?? (await this.reach()) ?? this.takeWhy();
+    // Why the one before ended has been seen to: it must not end this one.
+    this.takeWhy();
+    const failed = (await this.tokens.prepare(resumed)) ?? (await this.reach());
+    const why = this.takeWhy() ?? failed;
     if (why || this.over) return why;
     this.tokens.shown();
     this.establishedAt = this.env.now();
@@ -213,11 +216,10 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
       return undefined;
     }
     const why = await done;
-    if (why === UNREACHABLE) this.holdMs = Math.max(HOLD_MIN_MS, wait / 2);
+    const tookMs = env.now() - sentAt;
+    if (why === UNREACHABLE && tookMs > HOLD_MIN_MS) this.holdMs = Math.max(HOLD_MIN_MS, wait / 2);
     // Answered at once with nothing: neither the network nor the gateway is to be flooded.
-    else if (!sends && session.count === count && env.now() - sentAt < GAP_MS) {
-      await this.pause(GAP_MS);
-    }
+    if (!why && !sends && session.count === count && tookMs < GAP_MS) await this.pause(GAP_MS);
     return why;
   }
 
