@@ -4,7 +4,7 @@
  * ({@link Carrier.run}) decides; everything else tells it by ending what it waits for.
  */
 import type { State, Transport } from "../api.ts";
-import { backoff, HEALTHY_MS } from "../backoff.ts";
+import { backoff, HEALTHY_MS, RETRY_MS_MAX } from "../backoff.ts";
 import type { Env } from "../env.ts";
 import { refusal, retryOf, UNREACHABLE } from "../errors.ts";
 import type { LinkUp, OpenFrame, Refusal } from "../protocol/frames.ts";
@@ -89,8 +89,6 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
     }
   }
 
-  // Opening, and coming back.
-
   private async establish(): Promise<Refusal | undefined> {
     const resumed = this.session.ticket !== undefined;
     // Why the one before ended has been seen to: it must not end this one.
@@ -142,7 +140,7 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
       return;
     }
     const delayMs = backoff(this.tries++, wait.cap, wait.base, this.env.random());
-    await Promise.race([this.woken(), this.pause(why.retry_ms ?? delayMs)]);
+    await Promise.race([this.woken(), this.pause(Math.min(why.retry_ms ?? delayMs, RETRY_MS_MAX))]);
   }
 
   // The loop while there is a session.
@@ -222,8 +220,6 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
     if (!why && !sends && session.count === count && tookMs < GAP_MS) await this.pause(GAP_MS);
     return why;
   }
-
-  // What the session answers to what came down.
 
   act(outputs: Output[], link?: Link): Refusal | undefined {
     let why: Refusal | undefined;
