@@ -66,8 +66,6 @@ pub struct Session {
     expires_at: Option<Millis>,
     /// The page said that it goes away; presence forgets it then unless it shows life.
     leaving_at: Option<Millis>,
-    /// The time of the last input.
-    now: Millis,
     out: VecDeque<Output>,
 }
 
@@ -111,7 +109,6 @@ impl Session {
             away: false,
             expires_at: begin.expires_at,
             leaving_at: None,
-            now,
             out: VecDeque::new(),
         }
     }
@@ -121,7 +118,6 @@ impl Session {
         if self.is_ended() {
             return;
         }
-        self.now = now;
         match input {
             Input::Opened { conn, kind, link, wait } => self.on_opened(conn, kind, link, wait, now),
             Input::Candidate { conn, kind } => self.on_candidate(conn, kind, now),
@@ -164,9 +160,10 @@ impl Session {
         matches!(self.phase, Phase::Ended)
     }
 
-    /// Whether frames up are taken now; while not, a connection should not be read from.
+    /// Whether frames up are taken now; while not, a connection should not be read from. A full
+    /// outbox is no reason: the acknowledgement that empties it comes the same way.
     pub fn takes_up(&self) -> bool {
-        self.uplink.has_room() && !self.outbox.is_full()
+        self.uplink.has_room()
     }
 
     /// Whether presence lists this session, and as away.
@@ -177,6 +174,11 @@ impl Session {
     /// Frames that were handed to a link or acknowledged so far.
     pub fn handed(&self) -> u64 {
         self.outbox.handed_total()
+    }
+
+    /// The number of the link that has, or last had, the session.
+    pub fn link_number(&self) -> u64 {
+        self.link_number
     }
 
     /// Frames in the outbox: handed and not acknowledged, and waiting.

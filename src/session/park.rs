@@ -68,7 +68,7 @@ impl Session {
     }
 
     /// The session as a value, or `None` while something is in flight. The caller then forgets it.
-    pub fn park(&self) -> Option<Parked> {
+    pub fn park(&self, now: Millis) -> Option<Parked> {
         if !self.is_settled() || self.is_ended() {
             return None;
         }
@@ -87,7 +87,7 @@ impl Session {
                 (Body::Skipped { n }, false) => skipped += n,
                 (Body::Ephemeral { sub, at }, _) if item.frame.len() <= budget => {
                     budget -= item.frame.len();
-                    let body = Body::Ephemeral { sub, at: self.now.saturating_sub(at) };
+                    let body = Body::Ephemeral { sub, at: now.saturating_sub(at) };
                     items.push(ParkedItem { body, frame: raw(&item.frame) });
                 }
                 (Body::Ephemeral { .. }, true) => items.push(one_skipped()),

@@ -1,0 +1,18 @@
+//! The session as a whole, in virtual time: a client and a shell after the book, a network that
+//! delays, repeats, cuts and reorders, and a checker of what the client sees.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a failed test is a panic"
+)]
+
+mod client;
+mod engine;
+mod network;
+mod property;
+mod shell;
+mod view;
+mod world;
