@@ -23,11 +23,7 @@ async function snippet(base: string): Promise<string> {
 // spec: M2, M16, M25
 // demand: 1, 43
 test("the snippet of the protocol joins, sends, receives and stays while pings pass", async () => {
-  const { page, shim } = await Visitor.open({ base: server.base });
-  const said: unknown[] = [];
-  page.on("console", async (message) => {
-    said.push(await Promise.all(message.args().map((arg) => arg.jsonValue())));
-  });
+  const { page, shim, said } = await Visitor.open({ base: server.base });
   const frames: string[] = [];
   let isOpen = true;
   page.on("websocket", (socket) => {

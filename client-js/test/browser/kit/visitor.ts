@@ -59,6 +59,8 @@ export class Visitor {
   readonly shim: Shim;
   /** Errors that nothing caught. */
   readonly uncaught: string[] = [];
+  /** What each `console.log` was given. */
+  readonly said: unknown[][] = [];
   /** Warnings and errors in the console, of the network too. */
   readonly complaints: string[] = [];
 
@@ -67,6 +69,13 @@ export class Visitor {
     this.shim = shim;
     page.on("pageerror", (error) => this.uncaught.push(String(error)));
     page.on("console", (message) => {
+      if (message.type() === "log") {
+        // The page may be gone before its words are read.
+        Promise.all(message.args().map((arg) => arg.jsonValue())).then(
+          (words) => this.said.push(words),
+          () => undefined,
+        );
+      }
       const isTrouble = ["error", "warning"].includes(message.type());
       // The browser asks for an icon wherever a page names none.
       const isIcon = message.location().url.endsWith("/favicon.ico");
