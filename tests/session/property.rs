@@ -242,6 +242,12 @@ impl World {
         self.take_poll();
         self.run_until(self.now + 15_000);
         self.judge_channels();
+        let waits = |kind| kind == ConnKind::Poll;
+        for (id, conn) in self.conns.iter().filter(|(_, c)| c.asked && c.at_server && waits(c.kind))
+        {
+            let link = self.session.link_conn() == Some(*id);
+            assert!(link, "M11, M17: {id:?} was never answered: {conn:?}");
+        }
         assert!(self.client.view.owed.is_none(), "M33: no caught_up");
         assert_eq!(self.client.unsettled(), 0, "S3: not every frame was applied");
         let said = 1..=self.client.seq;
