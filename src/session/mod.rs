@@ -176,6 +176,11 @@ impl Session {
         self.outbox.handed_total()
     }
 
+    /// The connection or request that carries the way down now, or carried it last.
+    pub fn link_conn(&self) -> Option<ConnId> {
+        self.link.as_ref().filter(|_| self.is_attached()).map(|link| link.conn)
+    }
+
     /// The number of the link that has, or last had, the session.
     pub fn link_number(&self) -> u64 {
         self.link_number

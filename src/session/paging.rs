@@ -85,6 +85,11 @@ impl Session {
         let Some(sub) = self.subs.get_mut(id) else { return };
         let state = sub.kind == ChannelKind::State;
         let before = sub.stands_on();
+        if sub.kind == ChannelKind::Ephemeral {
+            // There is nothing to read: what was published since is only counted.
+            self.skipped += top.offset.saturating_sub(before);
+            sub.at = Some(top.clone());
+        }
         for event in events {
             let next = sub.stands_on() + 1;
             if !state && event.offset < next {

@@ -9,10 +9,18 @@
     reason = "a failed test is a panic"
 )]
 
+mod behind;
+mod bench;
 mod client;
 mod engine;
+mod fuzz;
+mod links;
 mod network;
+mod parking;
+mod presence;
 mod property;
 mod shell;
+mod timers;
+mod uplink;
 mod view;
 mod world;

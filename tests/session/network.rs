@@ -36,6 +36,8 @@ pub struct Conn {
     pub cut: bool,
     /// The server still holds it.
     pub at_server: bool,
+    /// A whole request reached the server.
+    pub asked: bool,
     last_up: u64,
     last_down: u64,
 }
@@ -47,7 +49,14 @@ impl World {
         let last = self.now;
         self.conns.insert(
             conn,
-            Conn { kind, cut: false, at_server: true, last_up: last, last_down: last },
+            Conn {
+                kind,
+                cut: false,
+                at_server: true,
+                asked: false,
+                last_up: last,
+                last_down: last,
+            },
         );
         conn
     }
@@ -112,6 +121,7 @@ impl World {
             return;
         };
         let kind = held.kind;
+        self.conns.get_mut(&conn).unwrap().asked = true;
         match up {
             UpMsg::Candidate => {
                 self.feed(Input::Candidate { conn, kind });
@@ -130,6 +140,7 @@ impl World {
                 self.feed(Input::Pong { conn, count: Some(count), visible: None });
             }
             UpMsg::Leaving => {
+                self.server_closes(conn);
                 self.leaving_at = Some(self.now);
                 self.feed(Input::Leaving);
             }

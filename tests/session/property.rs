@@ -242,6 +242,12 @@ impl World {
         self.take_poll();
         self.run_until(self.now + 15_000);
         self.judge_channels();
+        let waits = |kind| kind == ConnKind::Poll;
+        for (id, conn) in self.conns.iter().filter(|(_, c)| c.asked && c.at_server && waits(c.kind))
+        {
+            let link = self.session.link_conn() == Some(*id);
+            assert!(link, "M11, M17: {id:?} was never answered: {conn:?}");
+        }
         assert!(self.client.view.owed.is_none(), "M33: no caught_up");
         assert_eq!(self.client.unsettled(), 0, "S3: not every frame was applied");
         let said = 1..=self.client.seq;
@@ -285,17 +291,17 @@ pub fn run(case: &Case) {
     world.heal_and_judge(case.ends);
 }
 
-/// How many cases, unless `PROPTEST_CASES` says otherwise.
-pub fn cases(default: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+/// A number of cases or steps, unless the environment says otherwise.
+fn setting(name: &str, default: u32) -> u32 {
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
 pub fn check<S: Strategy>(seed: u64, default: u32, strategy: S, test: impl Fn(S::Value)) {
     let config = Config {
-        cases: cases(default),
+        cases: setting("PROPTEST_CASES", default),
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
-        max_shrink_iters: 4_000,
+        max_shrink_iters: setting("PROPTEST_MAX_SHRINK_ITERS", 4_000),
         ..Config::default()
     };
     let result = TestRunner::new(config).run(&strategy, |value| {

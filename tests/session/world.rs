@@ -202,9 +202,6 @@ impl World {
         }
         let (was, handed) = (self.session.is_attached(), self.session.handed());
         let takes = taker(&input);
-        if std::env::var_os("TRACE").is_some() {
-            eprintln!("{:>7} in  {}", self.now, crate::client::brief(&format!("{input:?}")));
-        }
         self.session.handle(input, self.now + self.skew);
         self.note_link(takes, was, handed);
         while let Some(output) = self.session.poll() {
@@ -259,9 +256,6 @@ impl World {
     }
 
     fn put(&mut self, output: Output) {
-        if std::env::var_os("TRACE").is_some() {
-            eprintln!("{:>7} out {}", self.now, crate::client::brief(&format!("{output:?}")));
-        }
         match output {
             Output::Send { conn, frame } => self.to_client(conn, DownMsg::Session(frame)),
             Output::Control { conn, frame } => self.to_client(conn, DownMsg::Link(frame)),
