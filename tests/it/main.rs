@@ -11,3 +11,6 @@
 mod support;
 
 mod handshake;
+mod limits;
+mod origins;
+mod violations;
