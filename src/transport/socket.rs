@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -24,17 +25,26 @@ pub struct Limits {
 
 /// Requests of a connection that are not answered whole.
 #[derive(Debug, Clone, Default)]
-pub struct InFlight(Arc<AtomicUsize>);
+pub struct InFlight(Arc<Requests>);
+
+#[derive(Debug, Default)]
+struct Requests {
+    many: AtomicUsize,
+    /// The task of the connection: it reads on once the last answer is whole.
+    reader: AtomicWaker,
+}
 
 impl InFlight {
     /// One more, until the guard is dropped.
     pub fn begin(&self) -> InFlightGuard {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.many.fetch_add(1, Ordering::Relaxed);
         InFlightGuard(self.clone())
     }
 
-    fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+    /// Whether there are any; if so the task is woken when there are none.
+    fn any(&self, context: &Context<'_>) -> bool {
+        self.0.reader.register(context.waker());
+        self.0.many.load(Ordering::Acquire) > 0
     }
 }
 
@@ -44,7 +54,9 @@ pub struct InFlightGuard(InFlight);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        if self.0.0.many.fetch_sub(1, Ordering::Release) == 1 {
+            self.0.0.reader.wake();
+        }
     }
 }
 
@@ -104,7 +116,7 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buf);
         let got = buf.filled().len() > before;
-        if self.in_flight.any() {
+        if self.in_flight.any(context) {
             self.enter(Phase::Busy);
         } else if got || self.phase == Phase::Head {
             self.enter(Phase::Head);

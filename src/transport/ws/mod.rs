@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
@@ -62,8 +64,7 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, Refused> {
     let bad_key = || Refusal::new(ErrorCode::BadRequest).because("the WebSocket key is malformed");
     let key = headers.get(SEC_WEBSOCKET_KEY).ok_or_else(bad_key)?;
     // 16 bytes in base64 (section 4.1).
-    let fits = key.len() == 24 && key.as_bytes().ends_with(b"==");
-    if !fits {
+    if !STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16) {
         return Err(bad_key().into());
     }
     let accept = derive_accept_key(key.as_bytes());
