@@ -196,11 +196,6 @@ impl Session {
         self.subs.of_channel(channel).is_some_and(|sub| !sub.is_pending())
     }
 
-    /// The connection or request that carries the way down now, or carried it last.
-    pub fn link_conn(&self) -> Option<ConnId> {
-        self.link.as_ref().filter(|_| self.is_attached()).map(|link| link.conn)
-    }
-
     fn emit(&mut self, output: Output) {
         self.out.push_back(output);
     }
