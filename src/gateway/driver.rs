@@ -17,7 +17,7 @@ use crate::protocol::up::Numbered;
 use crate::session::input::{
     AttachInput, ConnId, ConnKind, Effect, EventInput, Input, Output, SubId, Target,
 };
-use crate::session::{Millis, Session};
+use crate::session::{Millis, Session, Tally};
 use crate::telemetry::clock::now_ms;
 use crate::telemetry::labels::Carrier;
 
@@ -278,6 +278,8 @@ impl Driver {
                     let closed = Refusal::new(ErrorCode::SessionGone);
                     conn.port.close(Some(&closed), true);
                 }
+                let code = state.session.ended_with().unwrap_or(ErrorCode::SessionGone);
+                self.gateway.metrics.closed(code);
                 self.gateway.forget(self);
             }
         }
@@ -293,7 +295,7 @@ impl Driver {
 }
 
 impl Driver {
-    /// Keeps the metrics' count of sessions by what carries them.
+    /// Keeps the metrics: sessions by what carries them, and what the session counted.
     fn count(&self, state: &mut State) {
         let carrier = match state.session.link_conn() {
             _ if state.session.is_ended() => None,
@@ -303,6 +305,11 @@ impl Driver {
                 Some(conn.map_or(Carrier::Poll, |conn| conn.port.carrier()))
             }
         };
+        let tally = state.session.take_tally();
+        if tally != Tally::default() {
+            self.gateway.metrics.behind.inc_by(tally.behind);
+            self.gateway.metrics.skipped.inc_by(tally.skipped);
+        }
         if carrier != state.carrier {
             self.gateway.metrics.carried(state.carrier, carrier);
             if let Some(carrier) = carrier.filter(|carrier| *carrier != Carrier::Detached) {

@@ -171,6 +171,7 @@ impl Session {
         sub.at = sub.stands_at(first);
         sub.fall_behind();
         self.subs.reading = true;
+        self.tally.behind += 1;
     }
 
     pub(super) fn on_presence(&mut self, id: SubId, frame: Frame) {
@@ -225,6 +226,7 @@ impl Session {
     /// One count stands for the ephemeral events that were not delivered (contract D7).
     pub(super) fn tell_skipped(&mut self) {
         if self.skipped > 0 && self.is_attached() {
+            self.tally.skipped += self.skipped;
             self.recall_skipped();
             let n = std::mem::take(&mut self.skipped);
             self.outbox.push(SessionDown::Skipped { n }.encode(), Body::Skipped { n });

@@ -263,6 +263,7 @@ impl Session {
             self.effect(Effect::Unsubscribe { sub, channel });
         }
         self.phase = Phase::Ended;
+        self.ended_with = code;
         self.emit(Output::Ended);
     }
 }

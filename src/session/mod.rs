@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::protocol::channel::Channel;
+use crate::protocol::error::ErrorCode;
 use crate::protocol::frame::Frame;
 
 use self::input::{ConnId, Effect, Input, Output};
@@ -66,7 +67,19 @@ pub struct Session {
     expires_at: Option<Millis>,
     /// The page said that it goes away; presence forgets it then unless it shows life.
     leaving_at: Option<Millis>,
+    /// Why it is over.
+    ended_with: Option<ErrorCode>,
+    tally: Tally,
     out: VecDeque<Output>,
+}
+
+/// What happened since it was last asked, for the metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Subscriptions that an outbox at its bound, or a hole, sent back to the log or the state.
+    pub behind: u64,
+    /// Ephemeral events told as `skipped`.
+    pub skipped: u64,
 }
 
 /// What a session begins with.
@@ -109,6 +122,8 @@ impl Session {
             away: false,
             expires_at: begin.expires_at,
             leaving_at: None,
+            ended_with: None,
+            tally: Tally::default(),
             out: VecDeque::new(),
         }
     }
@@ -189,6 +204,16 @@ impl Session {
     /// Frames in the outbox: handed and not acknowledged, and waiting.
     pub fn outbox_len(&self) -> usize {
         self.outbox.len()
+    }
+
+    /// Why the session is over; nothing where it ran out of time, or is not over.
+    pub fn ended_with(&self) -> Option<ErrorCode> {
+        self.ended_with
+    }
+
+    /// What happened since the last call.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// Whether the session reads a channel.
