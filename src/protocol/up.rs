@@ -1,6 +1,6 @@
 //! Frames up: what a client says, read once into types that cannot be wrong.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::channel::{Channel, PublishId, StateKey};
@@ -198,6 +198,7 @@ struct Raw<'a> {
     ch: Option<Channel>,
     since: Option<Since>,
     presence: Option<bool>,
+    #[serde(default, deserialize_with = "any_json")]
     data: Option<Box<RawValue>>,
     key: Option<StateKey>,
     expect: Option<Position>,
@@ -205,6 +206,11 @@ struct Raw<'a> {
     chs: Option<Vec<Channel>>,
     users: Option<Vec<String>>,
     away: Option<bool>,
+}
+
+/// A member that is there, `null` included.
+fn any_json<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(from).map(Some)
 }
 
 /// What can still be read of a session frame whose content is wrong.
