@@ -18,10 +18,10 @@ const FRAME_BYTES: usize = 512;
 
 /// Reads anything as a frame and as a body.
 pub fn codec(bytes: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        if let Ok(Up::Session(frame)) = up::parse(text) {
-            assert!((1..1 << 53).contains(&frame.seq));
-        }
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(Up::Session(frame)) = up::parse(text)
+    {
+        assert!((1..1 << 53).contains(&frame.seq));
     }
     if let Ok(frames) = body::parse(bytes, FRAMES, FRAME_BYTES) {
         assert!(frames.len() <= FRAMES);

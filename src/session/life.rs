@@ -40,11 +40,17 @@ impl Session {
         match self.phase {
             Phase::Provisional { until } => Some(until),
             Phase::Detached { since, grace_until } => {
-                let window = since + self.settings.window;
+                let window = since + self.window();
                 Some(if self.present { grace_until.min(window) } else { window })
             }
             Phase::Live | Phase::Ended => None,
         }
+    }
+
+    /// How long the session is kept without a link. One that does not acknowledge cannot be
+    /// resumed: it is over when presence forgets it.
+    fn window(&self) -> Millis {
+        if self.acks { self.settings.window } else { self.settings.grace }
     }
 
     fn link_wakes_at(&self) -> Option<Millis> {
@@ -91,7 +97,7 @@ impl Session {
             if grace_until <= now {
                 self.leave_presence();
             }
-            if since + self.settings.window <= now {
+            if since + self.window() <= now {
                 self.end(None, now);
             }
         }

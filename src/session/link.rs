@@ -79,7 +79,8 @@ impl Session {
         self.commit();
         let own = self.link.as_ref().is_some_and(|link| link.conn == conn);
         let higher = attach.link > self.link_number;
-        if !(higher || own && attach.link == self.link_number) {
+        let equal = own && attach.link == self.link_number;
+        if !(higher || equal) {
             return self.supersede(conn, now);
         }
         if !self.take_count(conn, attach.count, now) {

@@ -10,8 +10,8 @@ fn small() -> Settings {
     Settings { outbox_frames: 8, ..Settings::default() }
 }
 
-fn page(events: impl Iterator<Item = u64>, top: u64) -> Option<PageInput> {
-    Some(PageInput { events: events.map(event).collect(), top: position(top), gap: None })
+fn page(events: impl Iterator<Item = u64>, top: u64) -> PageInput {
+    PageInput { events: events.map(event).collect(), top: position(top), gap: None }
 }
 
 fn give_page(bench: &mut Bench, result: Option<PageInput>) -> Vec<String> {
@@ -36,14 +36,14 @@ fn a_reader_at_its_bound_drops_what_waits_and_pages_from_the_log() {
     let mut bench = overflown(ChannelKind::Durable);
     assert_eq!(bench.session.outbox_len(), 0, "what waited is in the log");
     bench.give(Input::Writable { conn: ConnId(1) });
-    let seen = give_page(&mut bench, page(1..=20, 20));
+    let seen = give_page(&mut bench, Some(page(1..=20, 20)));
     assert_eq!(seen.iter().filter(|out| out.contains("event")).count(), 8);
     bench.give(pong(1, 9));
-    let seen = give_page(&mut bench, page(9..=16, 20));
+    let seen = give_page(&mut bench, Some(page(9..=16, 20)));
     assert!(seen.iter().all(|out| !out.contains("caught_up")));
     let seen = bench.give(pong(1, 17));
     assert_eq!(seen, ["fetch 1 after 16"]);
-    let seen = give_page(&mut bench, page(17..=20, 20));
+    let seen = give_page(&mut bench, Some(page(17..=20, 20)));
     assert_eq!(seen.last().unwrap(), r#"1 < {"t":"caught_up","ch":"d:1"}"#);
     assert_eq!(bench.event(1, 21), [r#"1 < {"t":"event","n":21}"#]);
 }
@@ -65,7 +65,7 @@ fn what_came_while_a_page_was_read_is_read_too() {
     let mut bench = overflown(ChannelKind::Durable);
     bench.give(Input::Writable { conn: ConnId(1) });
     bench.event(1, 21);
-    give_page(&mut bench, page(1..=3, 3));
+    give_page(&mut bench, Some(page(1..=3, 3)));
     assert_eq!(bench.until(0), [(0, "fetch 1 after 3".to_owned())], "there are 21");
 }
 
@@ -98,7 +98,7 @@ fn a_change_of_epoch_does_not_keep_a_reader_behind() {
 fn falling_behind_never_reads_back_past_a_gap() {
     // spec: D1, D2
     let mut bench = overflown(ChannelKind::Durable);
-    give_page(&mut bench, page(1..=2, 20));
+    give_page(&mut bench, Some(page(1..=2, 20)));
     let (epoch, gap) = (Epoch::parse("f").unwrap(), Some(GapReason::Epoch));
     let mut top = position(20);
     top.epoch = epoch.clone();
@@ -134,10 +134,10 @@ fn a_caught_up_never_comes_before_what_was_dropped() {
     (7..=12).for_each(|offset| drop(bench.event(1, offset)));
     let seen = bench.give(Input::Writable { conn: ConnId(2) });
     assert!(seen.iter().all(|out| !out.contains("caught_up")), "{seen:?}");
-    let seen = give_page(&mut bench, page(1..=12, 12));
+    let seen = give_page(&mut bench, Some(page(1..=12, 12)));
     assert!(seen.iter().all(|out| !out.contains("caught_up")), "{seen:?}");
     bench.give(pong(2, 9));
-    let seen = give_page(&mut bench, page(9..=12, 12));
+    let seen = give_page(&mut bench, Some(page(9..=12, 12)));
     assert_eq!(seen[4..], [r#"2 < {"t":"caught_up","ch":"d:1"}"#, r#"2 < {"t":"caught_up"}"#]);
 }
 
@@ -147,7 +147,7 @@ fn a_reader_of_state_gets_the_latest_of_each_key() {
     let mut bench = overflown(ChannelKind::State);
     let seen = bench.give(Input::Writable { conn: ConnId(1) });
     assert_eq!(seen, Vec::<String>::new());
-    let seen = bench.give(Input::State { sub: SubId(1), result: page(19..=20, 20) });
+    let seen = bench.give(Input::State { sub: SubId(1), result: Some(page(19..=20, 20)) });
     assert_eq!(seen.len(), 3, "{seen:?}");
     assert!(seen[2].contains("caught_up"));
 }
@@ -171,11 +171,22 @@ fn a_hole_on_a_durable_channel_or_a_wrong_tag_is_read_from_the_log() {
 }
 
 #[test]
+fn an_event_that_comes_twice_is_dropped() {
+    // spec: D2
+    for kind in [ChannelKind::Durable, ChannelKind::Ephemeral, ChannelKind::State] {
+        let mut bench = Bench::on_socket(small());
+        bench.subscribed(1, "d:1", kind);
+        assert_eq!(bench.event(1, 1).len(), 1);
+        assert_eq!(bench.event(1, 1), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_page_that_does_not_follow_is_not_taken() {
     // spec: D1
     let mut bench = overflown(ChannelKind::Durable);
     bench.give(Input::Writable { conn: ConnId(1) });
-    let seen = give_page(&mut bench, page(5..=9, 20));
+    let seen = give_page(&mut bench, Some(page(5..=9, 20)));
     assert!(seen.iter().all(|out| !out.contains("event")), "{seen:?}");
 }
 

@@ -16,7 +16,6 @@ pub struct Record {
     pub offset: u64,
     pub tag: Tag,
     pub prev: Tag,
-    pub key: Option<String>,
     pub frame: Frame,
 }
 
@@ -86,8 +85,7 @@ impl Stored {
         let json = format!(
             r#"{{"t":"event","ch":"{ch}","pos":"{pos}","id":"i","at":{at}{with_key},"data":"{data}"}}"#
         );
-        let record =
-            Record { offset, tag, prev, key: key.clone(), frame: Frame::new(json.as_bytes()) };
+        let record = Record { offset, tag, prev, frame: Frame::new(json.as_bytes()) };
         match (self.kind, key) {
             (ChannelKind::Durable, _) => {
                 self.log.push_back(record.clone());

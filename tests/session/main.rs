@@ -6,7 +6,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     missing_docs,
-    reason = "a failed test is a panic"
+    unreachable_pub,
+    reason = "a failed test is a panic, and nothing is used from outside"
 )]
 
 mod behind;

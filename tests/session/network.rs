@@ -61,7 +61,7 @@ impl World {
         conn
     }
 
-    pub fn to_server(&mut self, conn: ConnId, up: UpMsg) {
+    pub fn send_up(&mut self, conn: ConnId, up: UpMsg) {
         let delay = self.roll(DELAY_MS);
         let held = self.conns.get_mut(&conn).unwrap();
         held.last_up = held.last_up.max(self.now + delay);
@@ -77,7 +77,7 @@ impl World {
         conn
     }
 
-    pub fn to_client(&mut self, conn: ConnId, down: DownMsg) {
+    pub fn send_down(&mut self, conn: ConnId, down: DownMsg) {
         let delay = self.roll(DELAY_MS);
         let Some(held) = self.conns.get_mut(&conn) else { return };
         assert!(held.at_server, "S1, M17: {conn:?} gets {down:?} after its end");
@@ -128,7 +128,7 @@ impl World {
                 let hello = Hello { v: 1, via: "n", nonce: "n", opened: None };
                 let _ = LinkDown::Hello(hello).encode();
                 if self.conns[&conn].at_server {
-                    self.to_client(conn, DownMsg::Hello);
+                    self.send_down(conn, DownMsg::Hello);
                 }
             }
             UpMsg::Attach(attach) => self.feed(Input::Attach { conn, attach }),

@@ -143,7 +143,7 @@ impl World {
             Step::Unblock => self.flow(|conn| Input::Writable { conn }),
             Step::Repeat => self.repeat_last(),
             Step::Acknowledge => self.acknowledge(),
-            Step::Freeze(ms) => self.frozen_until = self.now + ms,
+            Step::Freeze(ms) => self.frozen_until = self.frozen_until.max(self.now + ms),
             Step::EngineDown(down) => self.engine_up = !down,
             Step::Trim(keep) => self.engine.get_mut("d:1").unwrap().trim(*keep),
             Step::LoseTail(many) => self.lose("d:1", |stored| stored.lose_tail(*many)),
@@ -157,7 +157,7 @@ impl World {
             Step::Member(id, None) => self.leaves("p:1", id),
             Step::Leaving => {
                 let conn = self.connect(ConnKind::Poll);
-                self.to_server(conn, UpMsg::Leaving);
+                self.send_up(conn, UpMsg::Leaving);
             }
             Step::Revoke => self.revoke("d:2"),
             Step::Park => {
@@ -208,8 +208,9 @@ impl World {
         let carrier = self.client.carrier.map(|carrier| carrier.conn);
         let conns = self.conns.iter().filter(|(_, conn)| conn.at_server && !conn.cut);
         let open: Vec<_> = conns.map(|(id, _)| *id).collect();
-        let pick = self.roll(open.len().max(1) as u64) as usize;
-        if let Some(conn) = carrier.or_else(|| open.get(pick).copied()) {
+        let pick = self.roll(7);
+        let some = open.iter().cycle().zip(0..=pick).last().map(|(conn, _)| *conn);
+        if let Some(conn) = carrier.or(some) {
             self.cut(conn, client, server);
         }
     }
@@ -223,7 +224,8 @@ impl World {
     /// Heals everything, and judges that the client then gets all there is.
     pub fn heal_and_judge(&mut self, ends: Way) {
         self.run_until(self.now + 1_000);
-        (self.engine_up, self.frozen_until) = (true, 0);
+        self.engine_up = true;
+        self.run_until(self.frozen_until);
         self.flow(|conn| Input::Writable { conn });
         self.take_poll();
         self.run_until(self.now + 4_000);

@@ -152,6 +152,7 @@ fn a_poll_is_answered_at_its_wait_and_not_before() {
     assert!(first[0].contains("caught_up"), "what is there comes at once: {first:?}");
     assert!(bench.give(exchange(3, attach(3, 1), &[])).iter().all(|out| !out.starts_with("3 =")));
     assert_eq!(bench.until(4_999), []);
+    assert_eq!(bench.give(Input::Tick), Vec::<String>::new());
     let seen = bench.until(5_000);
     assert_eq!(seen, [(5_000, r#"3 = {"l":"attached","link":3,"from":1,"up":0}"#.to_owned())]);
 }

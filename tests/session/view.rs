@@ -25,7 +25,6 @@ pub struct Down {
     pub from: Option<u64>,
     pub up: Option<u64>,
     pub next: Option<u64>,
-    pub code: Option<String>,
     pub reason: Option<String>,
     pub member: Option<Member>,
     pub members: Option<Vec<Member>>,

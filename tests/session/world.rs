@@ -78,7 +78,7 @@ pub struct World {
     pub detached_at: Option<u64>,
     pub leaving_at: Option<u64>,
     pub unsubscribed: BTreeSet<String>,
-    pub ended: Option<Option<&'static str>>,
+    pub ended: Option<&'static str>,
     /// Frames beyond the outbox's bound that are answers for sure.
     pub slack: usize,
     wakes: (u64, u32),
@@ -157,9 +157,16 @@ impl World {
             if entry.key().0 > until || self.ended.is_some() {
                 break;
             }
-            let ((at, _), event) = entry.remove_entry();
+            let ((at, number), event) = entry.remove_entry();
             self.now = self.now.max(at);
-            self.happen(event);
+            let client =
+                matches!(event, Event::ToClient(..) | Event::ClientLost(_) | Event::Client(_));
+            if client && self.now < self.frozen_until {
+                // With its number: a connection keeps its order.
+                self.queue.insert((self.frozen_until, number), event);
+            } else {
+                self.happen(event);
+            }
         }
         self.now = self.now.max(until);
     }
@@ -175,13 +182,8 @@ impl World {
                 self.perform_next();
             }
             Event::Perform(_) | Event::Done(..) => {}
-            Event::Broadcast(ch, cast) => self.broadcast(ch, cast),
+            Event::Broadcast(ch, cast) => self.broadcast(ch, &cast),
             Event::Wake => self.tick_if_due(),
-            Event::ToClient(..) | Event::ClientLost(_) | Event::Client(_)
-                if self.now < self.frozen_until =>
-            {
-                self.later(self.frozen_until, event);
-            }
             Event::ToClient(conn, down) => self.client_gets(conn, down),
             Event::ClientLost(conn) => self.client_loses(conn),
             Event::Client(timer) => self.client_timer(timer),
@@ -257,18 +259,18 @@ impl World {
 
     fn put(&mut self, output: Output) {
         match output {
-            Output::Send { conn, frame } => self.to_client(conn, DownMsg::Session(frame)),
-            Output::Control { conn, frame } => self.to_client(conn, DownMsg::Link(frame)),
+            Output::Send { conn, frame } => self.send_down(conn, DownMsg::Session(frame)),
+            Output::Control { conn, frame } => self.send_down(conn, DownMsg::Link(frame)),
             Output::Answer { conn, frames } => {
-                self.to_client(conn, DownMsg::Answer(frames));
+                self.send_down(conn, DownMsg::Answer(frames));
                 self.server_closes(conn);
             }
             Output::Close { conn, code, ended } => {
                 let code = code.map(|refusal| refusal.code.as_str());
-                self.to_client(conn, DownMsg::Closed(code, ended));
+                self.send_down(conn, DownMsg::Closed(code, ended));
                 self.server_closes(conn);
                 if ended {
-                    self.ended = Some(code);
+                    self.ended = Some(code.unwrap_or("-"));
                 }
             }
             Output::Effect(effect) => {
@@ -277,7 +279,7 @@ impl World {
                 self.perform_next();
             }
             Output::Ended => {
-                self.ended.get_or_insert(None);
+                self.ended.get_or_insert("-");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Reading one frame up: one flat object with every member that any frame may have.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::protocol::channel::{BadName, Channel, PublishId, StateKey};
@@ -36,6 +36,7 @@ struct Raw<'a> {
     ch: Option<Channel>,
     since: Option<Since>,
     presence: Option<bool>,
+    #[serde(default, deserialize_with = "any_json")]
     data: Option<Box<RawValue>>,
     key: Option<StateKey>,
     expect: Option<Position>,
@@ -43,6 +44,11 @@ struct Raw<'a> {
     chs: Option<Vec<Channel>>,
     users: Option<Vec<String>>,
     away: Option<bool>,
+}
+
+/// A member that is there, `null` included.
+fn any_json<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(from).map(Some)
 }
 
 /// What can still be read of a session frame whose content is wrong.
