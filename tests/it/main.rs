@@ -10,7 +10,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod feed;
 mod handshake;
 mod limits;
 mod origins;
+mod polling;
 mod violations;
