@@ -217,7 +217,7 @@ impl Session {
         self.on_life(conn, now);
         self.on_visible(visible, now);
         if let Some(count) = count {
-            self.acknowledge(count, now);
+            self.acknowledge(conn, count, now);
         }
     }
 

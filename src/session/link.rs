@@ -80,7 +80,7 @@ impl Session {
         if attach.link > self.link_number {
             self.take_link(conn, ConnKind::Push, attach, now);
         } else if attach.link == self.link_number && own {
-            if self.acknowledge(attach.count, now) {
+            if self.acknowledge(conn, attach.count, now) {
                 let attached = self.attached(self.outbox.handed_total());
                 self.control(conn, attached);
             }
@@ -140,7 +140,7 @@ impl Session {
 
     /// An exchange at the link there is: a poll repeated, or what goes up beside a stream.
     fn exchange_repeats(&mut self, conn: ConnId, attach: AttachInput, now: Millis) -> bool {
-        if !self.acknowledge(attach.count, now) {
+        if !self.acknowledge(conn, attach.count, now) {
             return false;
         }
         let Some(link) = &mut self.link else { return false };
@@ -186,7 +186,7 @@ impl Session {
         attach: AttachInput,
         now: Millis,
     ) -> bool {
-        if !self.check_count(conn, attach.count, now) {
+        if !self.acknowledge(conn, attach.count, now) {
             return false;
         }
         self.release_link(conn, attach.link);
@@ -262,20 +262,14 @@ impl Session {
         expired
     }
 
-    /// Takes a count. Returns whether it could be; if not the session has ended.
-    pub(super) fn acknowledge(&mut self, count: u64, now: Millis) -> bool {
+    /// Takes a count that `conn` brought. Returns whether it could be; if not the session has ended.
+    pub(super) fn acknowledge(&mut self, conn: ConnId, count: u64, now: Millis) -> bool {
         let fits = !self.acks || self.outbox.acknowledge(count).is_ok();
         if !fits {
-            self.end(Some(ErrorCode::BadCount), now);
-        }
-        fits
-    }
-
-    fn check_count(&mut self, conn: ConnId, count: u64, now: Millis) -> bool {
-        let fits = self.acknowledge(count, now);
-        if !fits {
+            // First, so that the connection learns why: the end of the session takes it away.
             let code = Some(ErrorCode::BadCount.into());
             self.emit(Output::Close { conn, code, ended: true });
+            self.end(Some(ErrorCode::BadCount), now);
         }
         fits
     }
