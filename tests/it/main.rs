@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chaos;
 mod feed;
 mod handshake;
 mod limits;
