@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::telemetry::metrics::Metrics;
+
 /// How long a connection may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -60,10 +62,29 @@ impl Drop for InFlightGuard {
     }
 }
 
+/// Counts a connection while it lives, whatever it becomes.
+#[derive(Debug)]
+pub struct Counted(Arc<Metrics>);
+
+impl Counted {
+    /// One more.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.connections.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}
+
 /// A socket with its time limits.
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
+    counted: Counted,
     limits: Limits,
     in_flight: InFlight,
     phase: Phase,
@@ -79,13 +100,13 @@ enum Phase {
 
 impl Socket {
     /// Wraps an accepted connection.
-    pub fn new(stream: TcpStream, limits: Limits, in_flight: InFlight) -> Self {
-        Self { stream, limits, in_flight, phase: Phase::Busy, deadline: None }
+    pub fn new(stream: TcpStream, counted: Counted, limits: Limits, in_flight: InFlight) -> Self {
+        Self { stream, counted, limits, in_flight, phase: Phase::Busy, deadline: None }
     }
 
-    /// The connection itself, after an upgrade.
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
+    /// The connection itself, after an upgrade, and what counts it.
+    pub fn into_parts(self) -> (TcpStream, Counted) {
+        (self.stream, self.counted)
     }
 
     fn enter(&mut self, phase: Phase) {

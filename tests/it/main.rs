@@ -10,7 +10,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chaos;
+mod feed;
 mod handshake;
 mod limits;
 mod origins;
+mod polling;
 mod violations;

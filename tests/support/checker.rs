@@ -7,7 +7,7 @@ mod publishing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::history::Record;
 
@@ -49,7 +49,23 @@ pub fn check(history: &[Record]) -> Vec<Violation> {
 /// Fails with what a history breaks.
 pub fn assert_keeps_the_contract(history: &[Record]) {
     let violations = check(history);
-    assert!(violations.is_empty(), "{} violations: {violations:#?}", violations.len());
+    let mut by_clause: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for Violation { clause, detail } in &violations {
+        by_clause.entry(clause).or_default().push(detail);
+    }
+    for details in by_clause.values_mut() {
+        details.truncate(5);
+    }
+    assert!(violations.is_empty(), "{} violations, of these: {by_clause:#?}", violations.len());
+}
+
+/// The clients that were given all the time they needed.
+fn quiet(history: &[Record]) -> HashSet<&str> {
+    let quiet = history.iter().filter_map(|record| match record {
+        Record::Quiet { client } => Some(client.as_str()),
+        _ => None,
+    });
+    quiet.collect()
 }
 
 /// S1 and S2: what links bring.

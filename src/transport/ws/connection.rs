@@ -24,6 +24,7 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::up::{self, LinkUp, Up};
 use crate::session::input::{AttachInput, ConnId, ConnKind, Input, Target};
 use crate::telemetry::clock::now_ms;
+use crate::transport::socket::Counted;
 
 use super::codec::{Decoder, Failure, Message, pong_frame};
 use super::port::{Drained, WsPort};
@@ -42,7 +43,7 @@ thread_local! {
 /// Serves a connection in a new task, so that nothing of the handshake's stays allocated.
 pub(super) fn serve(
     gateway: Arc<Gateway>,
-    stream: TcpStream,
+    (stream, counted): (TcpStream, Counted),
     read: &[u8],
     nonce: String,
     bearer: Option<String>,
@@ -64,6 +65,7 @@ pub(super) fn serve(
         }
         served.lost();
         close(served.port).await;
+        drop(counted);
     });
 }
 

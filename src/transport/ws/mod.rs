@@ -17,13 +17,14 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::gateway::Gateway;
 use crate::protocol::error::{ErrorCode, Refusal};
 
 use super::negotiate::{Refused, bearer, nonce};
-use super::socket::Socket;
+use super::socket::{Counted, Socket};
 
 /// Answers the handshake and serves the connection in a task of its own.
 pub(super) async fn upgrade(
@@ -38,8 +39,8 @@ pub(super) async fn upgrade(
     let upgrade = upgrade.ok_or(ErrorCode::UpgradeRequired)?;
     let server = Arc::clone(&gateway);
     gateway.spawn(async move {
-        if let Some((stream, read)) = upgraded(upgrade).await {
-            connection::serve(server, stream, &read, nonce, bearer);
+        if let Some((stream, counted, read)) = upgraded(upgrade).await {
+            connection::serve(server, (stream, counted), &read, nonce, bearer);
         }
     });
     let mut response = Response::default();
@@ -72,9 +73,10 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, Refused> {
 }
 
 /// The socket under an upgraded connection, and what was read beyond the handshake.
-async fn upgraded(upgrade: OnUpgrade) -> Option<(tokio::net::TcpStream, Vec<u8>)> {
+async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Counted, Vec<u8>)> {
     let upgraded = upgrade.await.ok()?;
     let parts = upgraded.downcast::<TokioIo<Socket>>().ok()?;
     // Copied: the bytes are a view of hyper's whole buffer.
-    Some((parts.io.into_inner().into_stream(), parts.read_buf.to_vec()))
+    let (stream, counted) = parts.io.into_inner().into_parts();
+    Some((stream, counted, parts.read_buf.to_vec()))
 }

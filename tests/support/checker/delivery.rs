@@ -137,13 +137,7 @@ fn in_the_end(history: &[Record], readings: &Readings<'_>, verdict: &mut Verdict
             *top = pos;
         }
     }
-    let quiet: HashSet<&str> = history
-        .iter()
-        .filter_map(|record| match record {
-            Record::Quiet { client } => Some(client.as_str()),
-            _ => None,
-        })
-        .collect();
+    let quiet = super::quiet(history);
     for ((client, ch), reading) in readings {
         if !reading.durable || !quiet.contains(client) {
             continue;

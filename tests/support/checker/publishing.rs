@@ -74,13 +74,13 @@ fn outcomes(history: &[Record], verdict: &mut Verdict) {
             format!("{ch}: {id} was refused and delivered")
         });
     }
+    let quiet: HashSet<&str> = super::quiet(history);
     for record in history {
         if let Record::Sent { client, ch, id, .. } = record {
             let ended = answered.contains_key(&(ch.as_str(), id.as_str()));
-            let quiet = history
-                .iter()
-                .any(|other| matches!(other, Record::Quiet { client: name } if name == client));
-            verdict.unless(ended || !quiet, "P2", || format!("{ch}: {id} was never answered"));
+            verdict.unless(ended || !quiet.contains(client.as_str()), "P2", || {
+                format!("{ch}: {id} was never answered")
+            });
         }
     }
 }
@@ -128,22 +128,17 @@ fn sent(history: &[Record]) -> HashMap<(&str, &str), u64> {
 
 /// P5: a batch is contiguous, all or nothing.
 fn batches(history: &[Record], verdict: &mut Verdict) {
-    for ((ch, id), events) in sent(history) {
-        if events < 2 {
-            continue;
+    let mut places: HashMap<(&str, &str), BTreeSet<u64>> = HashMap::new();
+    for record in history {
+        if let Record::Logged { ch, pos, id } = record {
+            places.entry((ch, id)).or_default().insert(pos.offset);
         }
-        let offsets: BTreeSet<u64> = history
-            .iter()
-            .filter_map(|record| match record {
-                Record::Logged { ch: of, pos, id: found } if of == ch && found == id => {
-                    Some(pos.offset)
-                }
-                _ => None,
-            })
-            .collect();
+    }
+    for (batch, events) in sent(history) {
+        let Some(offsets) = places.get(&batch) else { continue };
         let (Some(first), Some(last)) = (offsets.first(), offsets.last()) else { continue };
         verdict.unless(offsets.len() as u64 == events && last - first + 1 == events, "P5", || {
-            format!("{ch}: the batch {id} of {events} is at {offsets:?}")
+            format!("the batch {batch:?} of {events} is at {offsets:?}")
         });
     }
 }
