@@ -126,7 +126,10 @@ impl Driver {
 
     /// A new connection or request of this session.
     pub fn connect(&self, id: ConnId, nonce: &str, port: Arc<dyn LinkPort>) {
-        self.state.lock().conns.push(Conn { id, nonce: nonce.into(), port });
+        let mut state = self.state.lock();
+        // Mostly there is one.
+        state.conns.reserve_exact(1);
+        state.conns.push(Conn { id, nonce: nonce.into(), port });
     }
 
     /// Brings one input.

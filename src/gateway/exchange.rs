@@ -97,10 +97,13 @@ impl Drop for Gone {
 /// With a code for a body that cannot be read, and for what opening or resuming refuses.
 pub async fn exchange(
     gateway: &Arc<Gateway>,
-    request: ExchangeRequest,
+    mut request: ExchangeRequest,
 ) -> Result<ExchangeAnswer, Refusal> {
     let limits = &gateway.config.limits;
-    let mut frames = body::parse(&request.body, limits.frames, limits.frame_bytes)?.into_iter();
+    let body = std::mem::take(&mut request.body);
+    let mut frames = body::parse(&body, limits.frames, limits.frame_bytes)?.into_iter();
+    // A poll may wait long.
+    drop(body);
     match frames.next() {
         Some(Up::Link(LinkUp::Open(head))) => opens(gateway, &request, *head, frames).await,
         Some(Up::Link(LinkUp::Attach(head))) => attaches(gateway, &request, *head, frames).await,

@@ -165,6 +165,8 @@ impl Session {
         if let Some(output) = self.out.pop_front() {
             return Some(output);
         }
+        // An idle session holds no buffer.
+        self.out = VecDeque::new();
         let conn = self.link.as_ref().filter(|link| link.takes_frames()).map(|link| link.conn)?;
         let frame = self.outbox.hand_one(!self.acks)?;
         Some(Output::Send { conn, frame })

@@ -173,6 +173,9 @@ impl Sub {
     }
 }
 
+/// Up to here the list has room for what is in it and no more: most sessions have few.
+const EXACT: usize = 8;
+
 /// All subscriptions of a session.
 #[derive(Debug, Default)]
 pub struct Subs {
@@ -197,6 +200,9 @@ impl Subs {
     pub fn add(&mut self, channel: Channel) -> SubId {
         self.last_id += 1;
         let id = SubId(self.last_id);
+        if self.list.len() < EXACT {
+            self.list.reserve_exact(1);
+        }
         self.list.push(Sub::pending(id, channel));
         id
     }

@@ -27,7 +27,9 @@ pub(super) async fn exchange(
     let limits = &gateway.config.limits;
     let body = read_body(&headers, body, limits.body_bytes, limits.body_timeout).await?;
     let bearer = bearer(&gateway, &headers)?;
-    let request = ExchangeRequest { nonce, body: body.to_vec(), bearer };
+    // Copied: what was read is a view of the connection's buffer, and a poll may wait long.
+    let request = ExchangeRequest { nonce, body: Vec::from(&*body), bearer };
+    drop(body);
     match perform(&gateway, request).await? {
         ExchangeAnswer::Frames(frames) => Ok(array(&frames)),
         ExchangeAnswer::Refused(refusal, ended) => {
