@@ -112,19 +112,9 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
-        if is_timeout(&error) {
-            counted.0.metrics.connection_refused(Refused::HeadTimeout);
-        }
         // A client that leaves a stream is the common case.
         tracing::debug!(%error, "a connection ended");
     }
-}
-
-/// Whether the socket's own limits ended the connection.
-fn is_timeout(error: &hyper::Error) -> bool {
-    let cause =
-        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

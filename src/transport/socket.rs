@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::telemetry::labels::Refused;
 use crate::telemetry::metrics::Metrics;
 
 /// How long a connection may take.
@@ -124,7 +125,11 @@ impl Socket {
 
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(deadline) = &mut self.deadline else { return Poll::Pending };
-        deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        ready!(deadline.as_mut().poll(context));
+        if self.phase == Phase::Head {
+            self.counted.0.connection_refused(Refused::HeadTimeout);
+        }
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
