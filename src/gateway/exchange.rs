@@ -168,10 +168,12 @@ async fn attaches(
     for (id, nonce) in &sorted.echoes {
         driver.echo(None, nonce.as_deref(), &LinkDown::Echo { id }.encode());
     }
-    if sorted.leaving {
+    // What a page says at its end may come after it has come back.
+    let current = driver.with(|session| session.link_number()) <= head.link;
+    if sorted.leaving && current {
         driver.handle(Input::Leaving);
     }
-    if sorted.closes {
+    if sorted.closes && current {
         driver.end(ErrorCode::Closed);
     }
     Ok(answered(driver, conn, answer).await)

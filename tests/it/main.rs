@@ -16,4 +16,5 @@ mod handshake;
 mod limits;
 mod origins;
 mod polling;
+mod streams;
 mod violations;
