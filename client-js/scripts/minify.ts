@@ -10,6 +10,9 @@ import ts from "typescript";
 /** Where names are declared that mean something outside of the bundle. */
 const OUTSIDE: readonly string[] = ["api", "env", "errors", "protocol/frames"];
 
+/** What the script puts into the page: the one name at the top level that others see. */
+const GLOBAL = "Throughline";
+
 /** Of the iterator protocol (ECMA-262, "The Iterator Interface"), which Terser's list leaves out. */
 const ITERATOR: readonly string[] = ["next", "return", "done", "value"];
 
@@ -35,13 +38,17 @@ export async function minify(code: string, names: readonly string[]): Promise<st
     toplevel: true,
     compress: {
       passes: 4,
+      top_retain: [GLOBAL],
       hoist_props: true,
       keep_fargs: false,
       pure_getters: true,
       unsafe_arrows: true,
       unsafe_methods: true,
     },
-    mangle: { properties: { reserved: [...outside, ...ITERATOR, ...names], keep_quoted: true } },
+    mangle: {
+      reserved: [GLOBAL],
+      properties: { reserved: [...outside, ...ITERATOR, ...names], keep_quoted: true },
+    },
   });
   return minified;
 }
