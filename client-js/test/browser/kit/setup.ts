@@ -25,7 +25,8 @@ const ARGS = [
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const given = process.env["THROUGHLINE_TEST_SERVERS"];
   const server = given ? undefined : await startServer();
-  const servers = given?.split(",").map((base) => base.trim().replace(/\/+$/, ""));
+  // Parsed, so that a wrong address fails here and not in every test.
+  const servers = given?.split(",").map((base) => new URL(base.trim()).origin);
   const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
   const browser = await chromium.launchServer({ executablePath, args: ARGS });
   project.provide("servers", servers ?? [server?.base ?? ""]);
