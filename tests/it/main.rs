@@ -11,9 +11,12 @@
 mod support;
 
 mod chaos;
+mod codec;
+mod duplex;
 mod feed;
 mod handshake;
 mod limits;
 mod origins;
 mod polling;
+mod resume;
 mod violations;
