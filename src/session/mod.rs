@@ -162,7 +162,7 @@ impl Session {
 
     /// Whether frames up are taken now; while not, a connection should not be read from.
     pub fn takes_up(&self) -> bool {
-        self.uplink.has_room() && !self.outbox.is_full()
+        self.uplink.has_room() && self.outbox.takes_replies()
     }
 
     /// Whether presence lists this session, and as away.
