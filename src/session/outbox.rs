@@ -13,6 +13,9 @@ use crate::protocol::position::Tag;
 use super::Millis;
 use super::input::SubId;
 
+/// How many times the bound of events replies may fill.
+const REPLIES: usize = 4;
+
 /// What a frame is, as far as dropping and replaying go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Body {
@@ -148,9 +151,10 @@ impl Outbox {
         self.items.len() < self.frames_max && self.bytes + bytes <= self.bytes_max
     }
 
-    /// Whether no event may come in.
-    pub fn is_full(&self) -> bool {
-        !self.has_room(1)
+    /// Whether frames up, each of which is answered, may be taken. Far above the bound of events:
+    /// acknowledgements come behind frames up, and must still be read where events fill it.
+    pub fn takes_replies(&self) -> bool {
+        self.items.len() < self.frames_max * REPLIES && self.bytes < self.bytes_max * REPLIES
     }
 
     /// Whether it is time to read on from the log: less than a quarter of the bound waits.

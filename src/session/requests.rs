@@ -47,7 +47,7 @@ impl Session {
 
     /// Whether a command is to be performed now: unread answers at their bound stop the uplink.
     pub(super) fn may_run(&self) -> bool {
-        self.uplink.can_start() && !self.outbox.is_full()
+        self.uplink.can_start() && self.outbox.takes_replies()
     }
 
     /// Performs what waits, one after the other.

@@ -11,10 +11,13 @@
 mod support;
 
 mod chaos;
+mod codec;
+mod duplex;
 mod feed;
 mod handshake;
 mod limits;
 mod origins;
 mod polling;
+mod resume;
 mod streams;
 mod violations;

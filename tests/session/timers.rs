@@ -190,14 +190,14 @@ fn what_waits_is_handed_without_any_other_input() {
     let mut bench = Bench::begin(settings, false, None);
     bench.give(opened(1, ConnKind::Push));
     bench.give(Input::Blocked { conn: ConnId(1) });
-    for seq in 1..=3 {
+    for seq in 1..=9 {
         let text = match seq {
-            3 => r#"{"t":"publish","seq":3,"ch":"d:1","data":1}"#.to_owned(),
+            9 => r#"{"t":"publish","seq":9,"ch":"d:1","data":1}"#.to_owned(),
             _ => format!(r#"{{"t":"away","seq":{seq},"away":true}}"#),
         };
         bench.give(Input::Up { conn: ConnId(1), frame: crate::bench::numbered(&text) });
     }
-    assert_eq!(bench.give(Input::Writable { conn: ConnId(1) }).len(), 2);
+    assert_eq!(bench.give(Input::Writable { conn: ConnId(1) }).len(), 8);
     let wakes = bench.until(bench.now);
     assert!(wakes.iter().any(|(_, out)| out.starts_with("command")), "{wakes:?}");
 }

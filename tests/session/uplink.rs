@@ -42,13 +42,13 @@ fn unread_answers_at_their_bound_stop_the_uplink_and_reading_goes_on() {
     let settings = Settings { outbox_frames: 4, uplink_frames: 8, ..Settings::default() };
     let mut bench = Bench::on_socket(settings);
     bench.give(Input::Blocked { conn: ConnId(1) });
-    for seq in 1..=20 {
+    for seq in 1..=40 {
         bench.give(up(&format!(r#"{{"t":"away","seq":{seq},"away":true}}"#)));
     }
-    assert_eq!(bench.session.outbox_len(), 4);
-    assert!(!bench.session.takes_up(), "4 are answered and 8 wait");
-    assert_eq!(bench.give(Input::Writable { conn: ConnId(1) }).len(), 4);
-    assert_eq!(bench.give(pong(1, 4)).len(), 4, "the acknowledgement lets the next ones run");
+    assert_eq!(bench.session.outbox_len(), 16, "four times the bound of events");
+    assert!(!bench.session.takes_up(), "16 are answered and 8 wait");
+    assert_eq!(bench.give(Input::Writable { conn: ConnId(1) }).len(), 16);
+    assert_eq!(bench.give(pong(1, 8)).len(), 8, "the acknowledgement lets the next ones run");
 }
 
 #[test]

@@ -165,7 +165,15 @@ impl Client {
     pub async fn next(&mut self) -> Value {
         match self.next_within(PATIENCE).await {
             Some(frame) => frame,
-            None => panic!("{}: no frame came; ended: {:?}", self.name, self.ended),
+            None => panic!(
+                "{}: no frame came over {:?} at link {}; {} counted, {} unsettled, ended: {:?}",
+                self.name,
+                self.transport,
+                self.link,
+                self.count,
+                self.unsettled(),
+                self.ended
+            ),
         }
     }
 

@@ -69,7 +69,13 @@ impl Server {
         let file = folder.join("throughline.toml");
         std::fs::write(&file, config.to_string()).expect("a configuration file");
         let log = std::fs::File::create(folder.join("log")).expect("a log file");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_throughline"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+        // The suite's own settings are in the environment, where the server looks for its.
+        let settings = std::env::vars_os().map(|(name, _)| name);
+        for name in settings.filter(|name| name.to_string_lossy().starts_with("THROUGHLINE_")) {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&file)
             .stdin(Stdio::null())
@@ -166,6 +172,12 @@ impl Servers {
         let answer = self.api("/publish", &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
+    }
+
+    /// The position of the last event of a durable channel.
+    pub async fn top(&self, channel: &str) -> String {
+        let page = self.api_get(&format!("/history?channel={channel}&limit=1000")).await;
+        super::text(&page, "pos").to_owned()
     }
 
     /// Publishes a batch to a durable channel through the API.

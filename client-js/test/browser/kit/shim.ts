@@ -86,17 +86,19 @@ export class Shim {
     }
     const { hostname, port } = new URL(this.target);
     const pair: Pair = { near, far: dial(Number(port), hostname) };
+    const { far } = pair;
     const over = (): void => {
       this.pairs.delete(pair);
-      near.destroy();
-      pair.far.destroy();
+      // What one side said last still gets to the other.
+      near.end();
+      far.end();
     };
     this.pairs.add(pair);
-    pair.far.setNoDelay(true);
-    pair.far.on("error", () => undefined).on("close", over);
+    far.setNoDelay(true);
+    far.on("error", () => undefined).on("close", over);
     near.on("close", over);
     near.on("data", (piece) => this.up(pair, piece));
-    pair.far.on("data", (piece) => this.pass(near, piece));
+    far.on("data", (piece) => this.pass(near, piece));
   }
 
   private up({ near, far }: Pair, piece: Buffer): void {
