@@ -323,16 +323,45 @@ impl State {
     }
 }
 
-/// Frames for one connection that are written at once.
+/// Frames for one connection that are written at once. Mostly it is one, which needs no list.
 #[derive(Default)]
 struct Batch {
     conn: Option<ConnId>,
-    frames: Vec<Frame>,
+    frames: Gathered,
+}
+
+#[derive(Default)]
+enum Gathered {
+    #[default]
+    None,
+    One(Frame),
+    Many(Vec<Frame>),
+}
+
+impl Gathered {
+    fn push(&mut self, frame: Frame) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(frame),
+            Self::One(first) => Self::Many(vec![first, frame]),
+            Self::Many(mut frames) => {
+                frames.push(frame);
+                Self::Many(frames)
+            }
+        };
+    }
+
+    fn as_slice(&self) -> &[Frame] {
+        match self {
+            Self::None => &[],
+            Self::One(frame) => std::slice::from_ref(frame),
+            Self::Many(frames) => frames,
+        }
+    }
 }
 
 impl Batch {
     fn add(&mut self, state: &mut State, conn: ConnId, frame: Frame) {
-        if self.conn != Some(conn) || self.frames.len() >= BATCH_FRAMES {
+        if self.conn != Some(conn) || self.frames.as_slice().len() >= BATCH_FRAMES {
             self.flush(state);
             self.conn = Some(conn);
         }
@@ -342,11 +371,11 @@ impl Batch {
     /// Writes what was gathered. Returns whether there was anything.
     fn flush(&mut self, state: &mut State) -> bool {
         let Some(id) = self.conn.take() else { return false };
+        let frames = std::mem::take(&mut self.frames);
         let flow = match state.conns.iter().find(|conn| conn.id == id) {
-            Some(conn) => conn.port.write(&self.frames),
+            Some(conn) => conn.port.write(frames.as_slice()),
             None => Flow::Blocked,
         };
-        self.frames.clear();
         if flow == Flow::Blocked {
             state.session.handle(Input::Blocked { conn: id }, now_ms());
         }
