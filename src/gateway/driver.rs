@@ -21,6 +21,7 @@ use crate::session::{Millis, Session};
 use crate::telemetry::clock::now_ms;
 use crate::telemetry::labels::Carrier;
 
+use super::gathered::Gathered;
 use super::link::{Flow, LinkPort};
 use super::rate::Meter;
 use super::{Gateway, effects};
@@ -323,40 +324,11 @@ impl State {
     }
 }
 
-/// Frames for one connection that are written at once. Mostly it is one, which needs no list.
+/// Frames for one connection that are written at once.
 #[derive(Default)]
 struct Batch {
     conn: Option<ConnId>,
     frames: Gathered,
-}
-
-#[derive(Default)]
-enum Gathered {
-    #[default]
-    None,
-    One(Frame),
-    Many(Vec<Frame>),
-}
-
-impl Gathered {
-    fn push(&mut self, frame: Frame) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One(frame),
-            Self::One(first) => Self::Many(vec![first, frame]),
-            Self::Many(mut frames) => {
-                frames.push(frame);
-                Self::Many(frames)
-            }
-        };
-    }
-
-    fn as_slice(&self) -> &[Frame] {
-        match self {
-            Self::None => &[],
-            Self::One(frame) => std::slice::from_ref(frame),
-            Self::Many(frames) => frames,
-        }
-    }
 }
 
 impl Batch {
