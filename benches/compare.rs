@@ -3,6 +3,12 @@
 //! `cargo bench --bench compare`, or with `THROUGHLINE_BENCH_QUICK=1` a quick look. A word after `--`
 //! (`paced`, `flooded`, `sessions`) measures only that. Linux only: the figures are from /proc.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "not shipped: a measurement that goes wrong ends"
+)]
+
 mod figures;
 mod floor;
 mod load;

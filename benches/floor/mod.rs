@@ -94,17 +94,17 @@ impl Floor {
     /// Performs what the driver says. Returns whether it is still there.
     fn obey(&mut self) -> io::Result<bool> {
         let Some(driver) = &mut self.driver else { return Ok(true) };
-        let mut buffer = [0; 65_536];
+        let mut buffer = [0; 4096];
         while let Some(n) = unless_blocked(driver.read(&mut buffer))? {
             if n == 0 {
                 return Ok(false);
             }
             self.command.extend_from_slice(&buffer[..n]);
         }
-        while let Some((head, rest)) = self.command.split_first_chunk::<8>() {
-            let [a, b, c, d, e, f, g, h] = *head;
-            let (repeats, len) =
-                (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+        while let Some((repeats, rest)) = self.command.split_first_chunk::<4>()
+            && let Some((len, rest)) = rest.split_first_chunk::<4>()
+        {
+            let (repeats, len) = (u32::from_be_bytes(*repeats), u32::from_be_bytes(*len));
             let Some(frame) = rest.get(..len as usize) else { break };
             let missed: u32 = (0..repeats).map(|_| publish(&mut self.readers, frame)).sum();
             driver.write_all(&missed.to_be_bytes())?;

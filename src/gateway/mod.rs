@@ -22,6 +22,7 @@ pub mod tickets;
 
 mod commands;
 mod effects;
+mod gathered;
 mod interest;
 mod users;
 

@@ -20,6 +20,9 @@ const GATHER: usize = 64;
 /// Readers written to between two yields: a write does not count against tokio's budget.
 const READERS_PER_YIELD: usize = 128;
 
+/// A list is swept once one reader in so many is gone, and before anything is delivered to it.
+const GONE_SHARE: usize = 8;
+
 enum Message<M> {
     Post(Post),
     Subscribe { channel: Channel, id: u128, sub: u32, mailbox: Arc<M>, done: oneshot::Sender<()> },
@@ -37,9 +40,17 @@ pub struct Fanout<M> {
 #[derive(Debug)]
 pub struct Shard<M> {
     inbox: mpsc::Receiver<Message<M>>,
-    lists: HashMap<Channel, Vec<Reader<M>>>,
+    lists: HashMap<Channel, List<M>>,
     pushes: Arc<AtomicU64>,
     since_yield: usize,
+}
+
+/// The readers of one channel.
+#[derive(Debug)]
+struct List<M> {
+    readers: Vec<Reader<M>>,
+    /// Those that are gone and still in `readers`, so that a herd that leaves costs no search each.
+    gone: Vec<(u128, u32)>,
 }
 
 #[derive(Debug)]
@@ -47,6 +58,31 @@ struct Reader<M> {
     id: u128,
     sub: u32,
     mailbox: Arc<M>,
+}
+
+impl<M> Default for List<M> {
+    fn default() -> Self {
+        Self { readers: Vec::new(), gone: Vec::new() }
+    }
+}
+
+impl<M> List<M> {
+    fn leave(&mut self, id: u128, sub: u32) {
+        self.gone.push((id, sub));
+        if self.gone.len() * GONE_SHARE >= self.readers.len() {
+            self.sweep();
+        }
+    }
+
+    /// Takes out those that are gone.
+    fn sweep(&mut self) {
+        if self.gone.is_empty() {
+            return;
+        }
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.sort_unstable();
+        self.readers.retain(|reader| gone.binary_search(&(reader.id, reader.sub)).is_err());
+    }
 }
 
 impl<M: Mailbox> Fanout<M> {
@@ -124,15 +160,14 @@ impl<M: Mailbox> Shard<M> {
     fn change(&mut self, change: Message<M>) {
         match change {
             Message::Subscribe { channel, id, sub, mailbox, done } => {
-                self.lists.entry(channel).or_default().push(Reader { id, sub, mailbox });
+                let list = self.lists.entry(channel).or_default();
+                list.readers.push(Reader { id, sub, mailbox });
                 let _ = done.send(());
             }
             Message::Unsubscribe { channel, id, sub } => {
                 let Some(list) = self.lists.get_mut(&channel) else { return };
-                if let Some(index) = list.iter().position(|r| r.id == id && r.sub == sub) {
-                    list.swap_remove(index);
-                }
-                if list.is_empty() {
+                list.leave(id, sub);
+                if list.readers.is_empty() {
                     self.lists.remove(&channel);
                 }
             }
@@ -145,12 +180,13 @@ impl<M: Mailbox> Shard<M> {
         // Stable: the order within each channel stays.
         posts.sort_by(|a, b| a.channel.cmp(&b.channel));
         for run in posts.chunk_by(|a, b| a.channel == b.channel) {
-            let Some(list) = run.first().and_then(|post| self.lists.get(&post.channel)) else {
+            let Some(list) = run.first().and_then(|post| self.lists.get_mut(&post.channel)) else {
                 continue;
             };
-            let pushes = u64::try_from(list.len() * run.len()).unwrap_or_default();
+            list.sweep();
+            let pushes = u64::try_from(list.readers.len() * run.len()).unwrap_or_default();
             self.pushes.fetch_add(pushes, Ordering::Relaxed);
-            for reader in list {
+            for reader in &list.readers {
                 reader.mailbox.receive(reader.sub, run);
                 self.since_yield += 1;
                 if self.since_yield >= READERS_PER_YIELD {
@@ -180,6 +216,23 @@ mod tests {
         }
 
         fn wake(&self) {}
+    }
+
+    #[test]
+    fn readers_that_are_gone_leave_the_list_before_the_next_delivery() {
+        let mut list = List { readers: Vec::new(), gone: Vec::new() };
+        for id in 0..100 {
+            list.readers.push(Reader { id, sub: 1, mailbox: Arc::new(Box1::default()) });
+        }
+        for id in 0..5 {
+            list.leave(id, 1);
+        }
+        // Another subscription of a session that stays.
+        list.leave(50, 2);
+        assert_eq!(list.readers.len(), 100);
+        list.sweep();
+        let left: Vec<_> = list.readers.iter().map(|reader| reader.id).collect();
+        assert_eq!(left, (5..100).collect::<Vec<_>>());
     }
 
     #[tokio::test]

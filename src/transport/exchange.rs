@@ -23,13 +23,7 @@ pub(super) async fn exchange(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let nonce = nonce(&raw)?.to_string();
-    let limits = &gateway.config.limits;
-    let body = read_body(&headers, body, limits.body_bytes, limits.body_timeout).await?;
-    let bearer = bearer(&gateway, &headers)?;
-    // Copied: what was read is a view of the connection's buffer, and a poll may wait long.
-    let request = ExchangeRequest { nonce, body: Vec::from(&*body), bearer };
-    drop(body);
+    let request = read(&gateway, &raw, headers, body).await?;
     match perform(&gateway, request).await? {
         ExchangeAnswer::Frames(frames) => Ok(array(&frames)),
         ExchangeAnswer::Refused(refusal, ended) => {
@@ -37,6 +31,21 @@ pub(super) async fn exchange(
             Err(Refused(refusal, scope))
         }
     }
+}
+
+/// Reads the request. Nothing of what came stays: headers and body are views of the connection's
+/// buffer, and a poll may wait long.
+async fn read(
+    gateway: &Gateway,
+    raw: &str,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<ExchangeRequest, Refused> {
+    let nonce = nonce(raw)?.to_string();
+    let limits = &gateway.config.limits;
+    let body = read_body(&headers, body, limits.body_bytes, limits.body_timeout).await?;
+    let bearer = bearer(gateway, &headers)?;
+    Ok(ExchangeRequest { nonce, body: body.to_vec(), bearer })
 }
 
 /// Frames as one JSON array.

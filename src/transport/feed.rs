@@ -55,6 +55,8 @@ pub(super) async fn feed(
     let cursor = last.filter(|id| !id.is_empty()).or(query.since.as_deref());
     let channels = Cursor::decode(cursor, &query.channels)?;
     let request = FeedRequest { channels, path, bearer: bearer(&gateway, &headers)? };
+    // They are views of the connection's buffer, and the answer may wait long.
+    drop(headers);
     let conn = gateway.next_conn();
     let Some(wait) = query.wait else {
         let port = Arc::new(StreamPort::new(Format::Feed(FeedFormat::default())));

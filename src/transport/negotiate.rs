@@ -100,7 +100,10 @@ fn decide(gateway: &Gateway, headers: &HeaderMap) -> Result<Option<HeaderValue>,
     };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     match gateway.auth.origin(text, host) {
-        OriginDecision::Listed(_) => Ok(origin.cloned()),
+        // Copied: it outlives the request, whose headers are views of the connection's buffer.
+        OriginDecision::Listed(_) => {
+            Ok(origin.and_then(|origin| HeaderValue::from_bytes(origin.as_bytes()).ok()))
+        }
         OriginDecision::Absent => Ok(None),
         OriginDecision::Refused => Err(ErrorCode::BadOrigin),
     }

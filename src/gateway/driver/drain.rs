@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::Identity;
 use crate::gateway::effects;
+use crate::gateway::gathered::Gathered;
 use crate::gateway::link::{Flow, LinkPort};
 use crate::gateway::rate::Meter;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -142,12 +143,12 @@ impl State {
 #[derive(Default)]
 struct Batch {
     conn: Option<ConnId>,
-    frames: Vec<Frame>,
+    frames: Gathered,
 }
 
 impl Batch {
     fn add(&mut self, state: &mut State, conn: ConnId, frame: Frame) {
-        if self.conn != Some(conn) || self.frames.len() >= BATCH_FRAMES {
+        if self.conn != Some(conn) || self.frames.as_slice().len() >= BATCH_FRAMES {
             self.flush(state);
             self.conn = Some(conn);
         }
@@ -157,11 +158,11 @@ impl Batch {
     /// Writes what was gathered. Returns whether there was anything.
     fn flush(&mut self, state: &mut State) -> bool {
         let Some(id) = self.conn.take() else { return false };
+        let frames = std::mem::take(&mut self.frames);
         let flow = match state.conns.iter().find(|conn| conn.id == id) {
-            Some(conn) => conn.port.write(&self.frames),
+            Some(conn) => conn.port.write(frames.as_slice()),
             None => Flow::Blocked,
         };
-        self.frames.clear();
         if flow == Flow::Blocked {
             state.session.handle(Input::Blocked { conn: id }, now_ms());
         }

@@ -123,22 +123,21 @@ impl WsPort {
 
     /// Writes frames past an empty queue. Returns whether everything was written.
     fn write_through(&self, state: &mut State, frames: &[Frame]) -> bool {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        for (slice, frame) in slices.iter_mut().zip(frames) {
-            *slice = IoSlice::new(frame.websocket_bytes());
-        }
-        let total: usize = slices.iter().map(|slice| slice.len()).sum();
-        let many = frames.len().min(SLICES);
-        let mut written =
-            match self.stream.try_write_vectored(slices.get(..many).unwrap_or_default()) {
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(_) => {
-                    state.failed = true;
-                    0
-                }
-            };
-        if written == total && many == frames.len() {
+        let result = match frames {
+            // The common one: writev(2) would copy its list in and out for nothing.
+            [frame] => self.stream.try_write(frame.websocket_bytes()),
+            _ => self.write_vectored(frames),
+        };
+        let mut written = match result {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => {
+                state.failed = true;
+                0
+            }
+        };
+        let total: usize = frames.iter().map(|frame| frame.websocket_bytes().len()).sum();
+        if written == total {
             return true;
         }
         for frame in frames {
@@ -152,6 +151,15 @@ impl WsPort {
         }
         wake(state);
         false
+    }
+
+    fn write_vectored(&self, frames: &[Frame]) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        for (slice, frame) in slices.iter_mut().zip(frames) {
+            *slice = IoSlice::new(frame.websocket_bytes());
+        }
+        let many = frames.len().min(SLICES);
+        self.stream.try_write_vectored(slices.get(..many).unwrap_or_default())
     }
 }
 
