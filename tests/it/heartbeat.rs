@@ -113,7 +113,7 @@ async fn a_client_whose_count_is_wrong_at_a_ping_attaches_again_and_misses_nothi
     let open = json!({ "subs": [{ "ch": room }] });
     for transport in [Transport::WebSocket, Transport::Stream, Transport::Sse] {
         let mut client = Client::open(&servers, transport, open.clone(), &history).await;
-        client.until(|frame| text(frame, "ch") == room).await;
+        client.until(|frame| text(frame, "ch") == "announcements:all").await;
         client.forget_one_frame();
         servers.publish(&room, 1).await;
         assert_eq!(client.event(&room).await["data"], 1, "{transport:?}");

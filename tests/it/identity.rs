@@ -88,13 +88,13 @@ async fn a_fresh_token_that_allows_less_ends_what_it_no_longer_allows() {
 #[tokio::test]
 async fn capabilities_decide_what_a_session_may_do() {
     let servers = Servers::suite();
-    let caps = json!({ "room:a": ["subscribe"], "game:*": ["subscribe", "publish"] });
+    let caps = json!({ "room:a": ["subscribe"], "room:c": ["subscribe"], "game:*": ["subscribe", "publish"] });
     let open = json!({ "token": token::with("alice", &caps) });
     let mut client = Client::open(&servers, Transport::WebSocket, open, &History::default()).await;
     for (frame, code) in [
         (json!({ "t": "subscribe", "ch": "room:a" }), ""),
         (json!({ "t": "subscribe", "ch": "room:b" }), "forbidden"),
-        (json!({ "t": "subscribe", "ch": "room:a", "presence": true }), "forbidden"),
+        (json!({ "t": "subscribe", "ch": "room:c", "presence": true }), "forbidden"),
         (json!({ "t": "publish", "ch": "room:a", "data": 1 }), "forbidden"),
         (json!({ "t": "publish", "ch": "game:x", "data": 1 }), ""),
         (json!({ "t": "history", "ch": "room:a" }), "forbidden"),

@@ -6,7 +6,7 @@ use crate::support::client::{Client, Transport};
 use crate::support::history::History;
 use crate::support::http::Request;
 use crate::support::server::{Servers, Setup};
-use crate::support::websocket::{Got, Socket};
+use crate::support::websocket::Socket;
 use crate::support::{text, unique};
 
 async fn opened(servers: &Servers, members: Value) -> (Socket, String) {
@@ -175,7 +175,7 @@ async fn a_session_that_is_closed_says_so_and_is_gone() {
     let servers = Servers::suite();
     let (mut socket, ticket) = opened(&servers, json!({})).await;
     socket.say(&json!({ "l": "close" })).await;
-    let Got::Text(error) = socket.next().await else { panic!("no error came") };
+    let error = socket.until("error").await;
     assert_eq!((text(&error, "code"), text(&error, "scope")), ("closed", "session"));
     assert_eq!(socket.close_code().await, 1000);
     let body = json!([{ "l": "attach", "ticket": ticket, "link": 2, "count": 0 }]);

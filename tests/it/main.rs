@@ -24,4 +24,5 @@ mod origins;
 mod polling;
 mod presence;
 mod resume;
+mod slow_reader;
 mod violations;

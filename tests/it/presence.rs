@@ -173,7 +173,8 @@ async fn many_users_are_asked_for_in_one_frame() {
     // demand: 71
     let (servers, history) = (Servers::suite(), History::default());
     let present = unique("user");
-    let open = json!({ "token": token::user(&present) });
+    let caps = json!({ "@user:*": ["presence"], "chat:*": ["history"] });
+    let open = json!({ "token": token::with(&present, &caps) });
     let mut client = Client::open(&servers, Transport::WebSocket, open, &history).await;
     client.until(|frame| text(frame, "ch").starts_with("@user:")).await;
     client.call(json!({ "t": "history", "ch": "chat:1" })).await;
