@@ -10,14 +10,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod channels;
 mod chaos;
 mod codec;
 mod duplex;
 mod feed;
 mod handshake;
+mod heartbeat;
+mod identity;
 mod limits;
+mod links;
 mod origins;
 mod polling;
+mod presence;
 mod resume;
+mod slow_reader;
 mod streams;
 mod violations;

@@ -205,6 +205,7 @@ async fn a_session_is_kept_for_its_window_and_no_longer() {
         .set("session.window", "'1s'")
         .set("session.grace", "'0s'")
         .set("session.leaving_grace", "'0s'")
+        .set("session.poll_detach", "'1s'")
         .servers();
     for transport in Transport::ALL {
         let room = unique("chat:");

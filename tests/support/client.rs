@@ -101,6 +101,8 @@ pub struct Client {
     receiver: mpsc::UnboundedReceiver<(u64, Incoming)>,
     uplink: uplink::Uplink,
     since: HashMap<String, Position>,
+    /// Whether the next frame of the link is lost.
+    loses: bool,
 }
 
 impl Client {
@@ -136,6 +138,7 @@ impl Client {
             receiver,
             uplink: uplink::Uplink::default(),
             since: HashMap::new(),
+            loses: false,
         };
         let mut open = json!({ "l": "open", "v": 1 });
         for (key, value) in members.as_object().into_iter().flatten() {
@@ -302,6 +305,11 @@ impl Client {
         self.record(Record::Quiet { client: self.name.clone() });
     }
 
+    /// The next frame of its link is lost on the way, as if a proxy had dropped it.
+    pub fn forget_one_frame(&mut self) {
+        self.loses = true;
+    }
+
     fn record(&self, record: Record) {
         self.history.add(record);
     }
@@ -316,8 +324,11 @@ impl Client {
 
     /// Takes one thing that comes. False when nothing came until then.
     async fn step(&mut self, until: Instant) -> bool {
-        if self.current.is_none() && self.comes_back && !self.reattach(until).await {
-            return false;
+        if self.current.is_none() && self.comes_back {
+            let back = self.reattach(until).await;
+            if !back || self.ended.is_some() {
+                return back;
+            }
         }
         let at = self.deadline.map_or(until, |deadline| deadline.min(until));
         match timeout_at(at, self.receiver.recv()).await {
@@ -350,6 +361,9 @@ impl Client {
         self.arrived(conn);
         let Some(known) = self.conns.get_mut(&conn) else { return };
         if self.current != Some(conn) || known.link != Some(self.link) {
+            return;
+        }
+        if std::mem::take(&mut self.loses) {
             return;
         }
         known.at += 1;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use bytes::{Buf as _, BytesMut};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -70,7 +71,7 @@ pub enum Got {
 pub struct Socket {
     /// The socket.
     pub stream: TcpStream,
-    buffer: Vec<u8>,
+    buffer: BytesMut,
 }
 
 impl Socket {
@@ -85,7 +86,7 @@ impl Socket {
         let (head, connection) = request.begin(to).await.expect("a handshake");
         assert_eq!(head.status, 101);
         let (stream, buffer) = connection.into_parts();
-        Self { stream, buffer }
+        Self { stream, buffer: BytesMut::from(&buffer[..]) }
     }
 
     /// Connects and opens a session with more members of the `open`.
@@ -123,8 +124,9 @@ impl Socket {
         }
     }
 
-    fn take(&mut self) -> Option<Got> {
-        let [first, second, ..] = *self.buffer.as_slice() else { return None };
+    /// The next frame, if it is whole: its first byte and its payload.
+    fn take_raw(&mut self) -> Option<(u8, BytesMut)> {
+        let [first, second, ..] = *self.buffer.as_ref() else { return None };
         assert_eq!(second & 0x80, 0, "a server does not mask");
         let (length, at) = match second & 0x7f {
             126 => (usize::from(u16::from_be_bytes(self.buffer.get(2..4)?.try_into().ok()?)), 4),
@@ -135,13 +137,19 @@ impl Socket {
             short => (usize::from(short), 2),
         };
         self.buffer.get(..at + length)?;
-        let payload: Vec<u8> = self.buffer.drain(..at + length).skip(at).collect();
+        let mut payload = self.buffer.split_to(at + length);
+        payload.advance(at);
         assert_eq!(first & 0x70, 0, "no reserved bits");
         assert_ne!(first & FIN, 0, "the server does not fragment");
+        Some((first, payload))
+    }
+
+    fn take(&mut self) -> Option<Got> {
+        let (first, payload) = self.take_raw()?;
         Some(match first & 0x0f {
             TEXT => Got::Text(serde_json::from_slice(&payload).expect("a frame is JSON")),
             PING => Got::Ping,
-            PONG => Got::Pong(payload),
+            PONG => Got::Pong(payload.to_vec()),
             CLOSE => {
                 let code = payload.get(..2).map_or(1005, |b| u16::from_be_bytes([b[0], b[1]]));
                 let reason = payload.get(2..).unwrap_or_default();
@@ -149,6 +157,19 @@ impl Socket {
             }
             other => panic!("opcode {other}"),
         })
+    }
+
+    /// The next message of any kind, as it came; nothing where the connection is gone.
+    pub async fn raw(&mut self) -> Option<BytesMut> {
+        loop {
+            if let Some((_, payload)) = self.take_raw() {
+                return Some(payload);
+            }
+            self.buffer.reserve(64 << 10);
+            if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+                return None;
+            }
+        }
     }
 
     /// The next text message.

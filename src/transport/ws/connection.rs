@@ -26,7 +26,7 @@ use crate::session::input::{AttachInput, ConnId, ConnKind, Input, Target};
 use crate::telemetry::clock::now_ms;
 use crate::transport::socket::Counted;
 
-use super::codec::{Decoder, Failure, Message, Next, pong_frame};
+use super::codec::{Decoder, Failure, Message, Next, ping_frame, pong_frame};
 use super::port::{Drained, WsPort};
 
 /// Bytes read at once at most, into a buffer that all connections of a thread share.
@@ -54,8 +54,8 @@ pub(super) fn serve(
     let opening = Box::new(Opening { nonce, bearer });
     let decoder = Decoder::new(gateway.config.limits.frame_bytes);
     let stage = Stage::Opening(opening);
-    let controls = Meter::default();
-    let mut served = Connection { gateway, port, conn, stage, decoder, timer, controls };
+    let (controls, pings) = (Meter::default(), None);
+    let mut served = Connection { gateway, port, conn, stage, decoder, timer, pings, controls };
     let mut first = read.to_vec();
     let going = served.decode(&mut first);
     let gateway = Arc::clone(&served.gateway);
@@ -77,6 +77,8 @@ struct Connection {
     decoder: Decoder,
     /// While opening, its end; later the end of a pause in reading.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Where the client does not acknowledge, when the next control ping is due (M16).
+    pings: Option<Pin<Box<Sleep>>>,
     controls: Meter,
 }
 
@@ -93,6 +95,7 @@ struct Opening {
 impl Connection {
     /// One step. Ready with whether the connection goes on.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        self.poll_pings(context);
         match self.port.poll_drain(context) {
             Poll::Ready(Ok(Drained::Closing) | Err(_)) => return Poll::Ready(false),
             Poll::Ready(Ok(Drained::Done)) => {
@@ -126,6 +129,14 @@ impl Connection {
         }
         let read = ready!(self.poll_read(context));
         Poll::Ready(read.unwrap_or(false))
+    }
+
+    fn poll_pings(&mut self, context: &mut Context<'_>) {
+        let Some(pings) = &mut self.pings else { return };
+        while pings.as_mut().poll(context).is_ready() {
+            self.port.control(ping_frame());
+            pings.set(sleep(self.gateway.config.session.ping_visible));
+        }
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
@@ -223,7 +234,13 @@ impl Connection {
             Up::Link(LinkUp::Open(head)) => {
                 let (kind, bearer) = (ConnKind::Push, opening.bearer.as_deref());
                 let opener = Opener { conn, nonce, kind, bearer, port };
-                open::open(&self.gateway, opener, *head)?.0
+                let acks = head.ack;
+                let driver = open::open(&self.gateway, opener, *head)?.0;
+                if !acks {
+                    let first = sleep(self.gateway.config.session.ping_visible);
+                    self.pings = Some(Box::pin(first));
+                }
+                driver
             }
             Up::Link(LinkUp::Candidate { ticket, .. }) => {
                 resume::candidate(&self.gateway, &ticket, conn, nonce, port)?

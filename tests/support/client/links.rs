@@ -296,7 +296,7 @@ impl Client {
                 }
                 if carried == Carried::Poll && self.current == Some(id) {
                     self.poll_on();
-                } else if carried == Carried::Side && !self.uplink.is_empty() {
+                } else if carried == Carried::Side && self.uplink.has_unwritten() {
                     self.side(None);
                 }
             }
