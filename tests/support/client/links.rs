@@ -337,7 +337,8 @@ impl Client {
         }
     }
 
-    fn is_sending(&self) -> bool {
+    /// Whether an exchange beside the link is not answered: the next one waits for it.
+    pub fn is_sending(&self) -> bool {
         self.conns.values().any(|conn| conn.carried == Carried::Side)
     }
 
