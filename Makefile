@@ -19,8 +19,7 @@ test: test-rust test-client test-browser ## Runs every test; installs what they 
 
 .PHONY: test-rust
 test-rust:
-	cargo test --all-targets
-	cargo test --doc
+	cargo test
 
 .PHONY: test-client
 test-client: sdk

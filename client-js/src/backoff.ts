@@ -10,6 +10,9 @@ export interface Backoff {
 /** Milliseconds of health after which the next loss counts as the first. */
 export const HEALTHY_MS = 30_000;
 
+/** Milliseconds that a retry hint of the gateway may ask for at most. */
+export const RETRY_MS_MAX = 60_000;
+
 /**
  * Milliseconds to wait before the next try.
  * @param attempt tries that failed before, from 0: the first retry is at once.

@@ -42,7 +42,7 @@ class SessionClient implements Client, Hooks, ChannelHost, PageState {
   private readonly session: Session;
   private readonly carrier: Carrier;
   private readonly tokens: Tokens;
-  private readonly keeper: Keeper | undefined;
+  private keeper: Keeper | undefined;
   private readonly emitter: Emitter<ClientEvents>;
   private readonly channels = new Map<string, ClientChannel>();
   /** Channels of the resumed session that this page has not asked for. */
@@ -178,6 +178,7 @@ class SessionClient implements Client, Hooks, ChannelHost, PageState {
     this.session.uplink.end(CLOSED);
     for (const channel of this.channels.values()) channel.end();
     this.keeper?.clear();
+    this.keeper = undefined;
     await closed;
   }
 
@@ -214,7 +215,7 @@ class SessionClient implements Client, Hooks, ChannelHost, PageState {
     return new Promise((resolve, reject) => {
       const refuse = (why: Refusal): void => reject(new ThroughlineError(why));
       const aborted = refusal("aborted", "the signal aborted it; it may have been sent");
-      if (this.state === "closed" || this.state === "failed") return refuse(CLOSED);
+      if (this.carrier.over) return refuse(refusal(this.state, CLOSED.message));
       if (signal?.aborted) return refuse(aborted);
       const settle: Settle = (outcome) => (outcome.t === "ok" ? resolve(outcome) : refuse(outcome));
       signal?.addEventListener("abort", () => {
@@ -236,7 +237,8 @@ class SessionClient implements Client, Hooks, ChannelHost, PageState {
   private refused(ch: string, why: Refusal): void {
     const sub = this.session.subs.get(ch);
     if (!sub) return;
-    if (retryOf(why.code) === "later") {
+    // A token that is over is renewed by itself; the subscription follows.
+    if (retryOf(why.code) !== "no") {
       this.env.setTimeout(() => {
         sub.asked = false;
         if (this.session.subs.get(ch) === sub) this.ask(sub);

@@ -137,12 +137,9 @@ class Reader implements Feed {
       const response = await this.env.fetch?.(url, { cache: "no-store", signal: control.signal });
       const json: unknown = await response?.json();
       if (!isObject(json) || !Array.isArray(json["events"])) return this.refused(json);
-      for (const gap of Array.isArray(json["gap"]) ? json["gap"] : []) {
-        this.take(toFrame(isObject(gap) ? { t: "gap", ...gap } : gap));
-      }
-      for (const event of json["events"]) {
-        this.take(toFrame(isObject(event) ? { t: "event", ...event } : event));
-      }
+      const notes: unknown = json["notes"];
+      for (const note of Array.isArray(notes) ? notes : []) this.take(toFrame(note));
+      for (const event of json["events"]) this.take(toFrame(event));
       if (typeof json["cursor"] === "string") this.cursor = json["cursor"];
       return json["more"] === true;
     } catch {
@@ -165,6 +162,8 @@ class Reader implements Feed {
     } else if (frame.t === "gap") {
       this.last.delete(frame.ch);
       this.emitter.emit("gap", { channel: frame.ch, reason: frame.reason, position: frame.pos });
+    } else if (frame.t === "error") {
+      this.emitter.emit("error", new ThroughlineError(frame));
     }
   }
 

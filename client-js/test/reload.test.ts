@@ -76,6 +76,21 @@ test("a page that crashed, or a tab that was duplicated, opens a new session wit
   expect(world.gateway.sessions.size).toBe(2);
 });
 
+test("presence is whole again after a reload, and nobody saw a leave", async () => {
+  // spec: R3
+  const world = new World();
+  world.connect().channel("chat:a", { presence: true });
+  await world.advance(500);
+  world.unload();
+  const channel = world.connect().channel("chat:a", { presence: true });
+  const changes: unknown[] = [];
+  channel.on("presence", ({ kind }) => changes.push(kind));
+  await world.advance(500);
+  expect([...channel.presence.members.keys()]).toEqual(["me"]);
+  expect(changes).toEqual(["members"]);
+  expect([...world.session.subs]).toEqual(["chat:a"]);
+});
+
 test("a state channel is whole again after a reload", async () => {
   const world = new World();
   world.connect().channel("state:a");
@@ -122,13 +137,18 @@ test("resume: false keeps nothing", async () => {
   expect(world.stored.size).toBe(0);
 });
 
-test("close() forgets the session", async () => {
-  const world = new World();
-  const client = world.connect();
-  await world.advance(5000);
-  await client.close();
-  expect(world.stored.size).toBe(0);
-});
+test.each(["websocket", "stream", "poll"] as const)(
+  "close() over %s forgets the session",
+  async (transport) => {
+    const world = new World();
+    const client = world.connect({ transports: [transport] });
+    await world.advance(5000);
+    const closed = client.close();
+    await world.advance(5000);
+    await closed;
+    expect(world.stored.size).toBe(0);
+  },
+);
 
 test("what is stored and not ours is ignored", async () => {
   for (const text of [

@@ -330,6 +330,23 @@ test("a session that is gone is replaced, with positions, and durable publishes 
   expect(resumed).toEqual([{ recovered: false }]);
 });
 
+test.each(["websocket", "stream", "sse", "poll"] as const)(
+  "a session that is gone is replaced by one, over %s",
+  async (transport) => {
+    const world = new World();
+    const client = world.connect({ transports: [transport] });
+    await world.advance(500);
+    world.session.ended = true;
+    world.cut();
+    await world.advance(5000);
+    expect([client.state, client.transport, world.gateway.sessions.size]).toEqual([
+      "connected",
+      transport,
+      2,
+    ]);
+  },
+);
+
 test("close() ends the session on the gateway, and what waits is refused", async () => {
   for (const transport of ["websocket", "stream", "poll"] as const) {
     const world = new World();

@@ -43,7 +43,7 @@ impl Default for Auth {
             keys: Vec::new(),
             issuer: None,
             audience: None,
-            leeway: Duration::from_secs(5),
+            leeway: Duration::from_secs(3),
             anonymous: false,
             anonymous_capabilities: BTreeMap::new(),
             origins: Vec::new(),

@@ -144,7 +144,7 @@ async fn attaches(
 ) -> Result<ExchangeAnswer, Refusal> {
     let no_ticket = || Refusal::new(ErrorCode::BadFrame).because("ticket is missing");
     let ticket = head.ticket.as_deref().ok_or_else(no_ticket)?;
-    let sorted = Sorted::of(rest)?;
+    let sorted = Sorted::of(gateway, rest)?;
     let token = head.token.as_deref().or(request.bearer.as_deref());
     let driver = resume::find(gateway, ticket, token)?;
     let late = driver.pace(sorted.numbered.len());
@@ -154,9 +154,9 @@ async fn attaches(
     if !late.is_zero() {
         sleep(late).await;
     }
+    let via = head.via.as_deref().map(|via| nonce_of(gateway, via)).transpose()?;
     let (conn, port, answer) = waiting(gateway);
     driver.connect(conn, &request.nonce, port);
-    let via = head.via.as_deref().map(|via| nonce_of(gateway, via)).transpose()?;
     let attach = AttachInput {
         link: head.link,
         count: head.count,
@@ -165,14 +165,15 @@ async fn attaches(
         wait: head.wait,
     };
     driver.exchange(conn, attach, via, sorted.numbered);
-    for (id, via) in &sorted.echoes {
-        let nonce = via.as_deref().map(|via| nonce_of(gateway, via)).transpose()?;
-        driver.echo(None, nonce, &LinkDown::Echo { id }.encode());
+    for (id, nonce) in &sorted.echoes {
+        driver.echo(None, nonce.as_deref(), &LinkDown::Echo { id }.encode());
     }
-    if sorted.leaving {
+    // What a page says at its end may come after it has come back.
+    let current = driver.with(|session| session.link_number()) <= head.link;
+    if sorted.leaving && current {
         driver.handle(Input::Leaving);
     }
-    if sorted.closes {
+    if sorted.closes && current {
         driver.end(ErrorCode::Closed);
     }
     Ok(answered(driver, conn, answer).await)
@@ -187,18 +188,22 @@ fn rate_limited(late: Duration) -> Refusal {
 #[derive(Default)]
 struct Sorted {
     numbered: Vec<Numbered>,
+    /// Ids, each with the nonce of the connection that answers.
     echoes: Vec<(String, Option<String>)>,
     leaving: bool,
     closes: bool,
 }
 
 impl Sorted {
-    fn of(rest: impl Iterator<Item = Up>) -> Result<Self, Refusal> {
+    fn of(gateway: &Gateway, rest: impl Iterator<Item = Up>) -> Result<Self, Refusal> {
         let mut sorted = Self::default();
         for frame in rest {
             match frame {
                 Up::Session(numbered) => sorted.numbered.push(numbered),
-                Up::Link(LinkUp::Echo { id, via }) => sorted.echoes.push((id, via)),
+                Up::Link(LinkUp::Echo { id, via }) => {
+                    let nonce = via.as_deref().map(|via| nonce_of(gateway, via)).transpose()?;
+                    sorted.echoes.push((id, nonce.map(str::to_owned)));
+                }
                 Up::Link(LinkUp::Leaving) => sorted.leaving = true,
                 Up::Link(LinkUp::Close) => sorted.closes = true,
                 // The attach itself has counted.

@@ -41,7 +41,10 @@ pub(super) async fn begin(
     gateway.fanout.subscribe(channel, driver.id, wanted.sub.0, Arc::clone(driver)).await;
     let started = match gateway.interest.acquire(&*gateway.engine, channel).await {
         Ok(()) => match start(driver, wanted, &rules).await {
-            Ok(start) => return Ok(start),
+            Ok(start) => {
+                driver.begun(wanted.sub);
+                return Ok(start);
+            }
             Err(error) => {
                 gateway.interest.release(&*gateway.engine, channel).await;
                 error
@@ -53,8 +56,11 @@ pub(super) async fn begin(
     Err(refused(engine_refusal(&started)))
 }
 
-/// Ends a subscription.
+/// Ends a subscription; one that was refused has nothing to give back.
 pub(super) async fn end(driver: &Driver, sub: SubId, channel: &Channel) {
+    if !driver.take_begun(sub) {
+        return;
+    }
     let gateway = &driver.gateway;
     gateway.fanout.unsubscribe(channel, driver.id, sub.0).await;
     gateway.interest.release(&*gateway.engine, channel).await;

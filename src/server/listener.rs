@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use crate::gateway::Gateway;
 use crate::telemetry::labels::Refused;
-use crate::transport::socket::{InFlight, InFlightGuard, Limits, Socket};
+use crate::transport::socket::{Counted, InFlight, InFlightGuard, Limits, Socket};
 
 use super::Listener;
 
@@ -77,22 +77,6 @@ fn full(gateway: &Gateway) -> bool {
     gateway.metrics.connections.get() >= limit
 }
 
-/// Counts a connection while it lives.
-struct Counted(Arc<Gateway>);
-
-impl Counted {
-    fn new(gateway: Arc<Gateway>) -> Self {
-        gateway.metrics.connections.inc();
-        Self(gateway)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.metrics.connections.dec();
-    }
-}
-
 async fn connection(
     gateway: Arc<Gateway>,
     stream: TcpStream,
@@ -103,10 +87,10 @@ async fn connection(
         return tracing::debug!(%error, "a connection was gone before it was served");
     }
     let config = Arc::clone(&gateway.config);
-    let counted = Counted::new(gateway);
+    let counted = Counted::new(Arc::clone(&gateway.metrics));
     let in_flight = InFlight::default();
     let limits = Limits { idle: config.limits.idle_timeout, head: config.limits.head_timeout };
-    let io = TokioIo::new(Socket::new(stream, limits, in_flight.clone()));
+    let io = TokioIo::new(Socket::new(stream, counted, limits, in_flight.clone()));
     let service = service_fn(move |request: Request<Incoming>| {
         let guard = in_flight.begin();
         let answer = router.clone().oneshot(request.map(Body::new));
@@ -131,7 +115,6 @@ async fn connection(
         // A client that leaves a stream is the common case.
         tracing::debug!(%error, "a connection ended");
     }
-    drop(counted);
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! What comes for a subscription: events and changes of presence.
 
+use crate::protocol::channel::Channel;
 use crate::protocol::down::{self, SessionDown};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::frame::Frame;
@@ -29,15 +30,19 @@ impl Session {
                 return;
             }
         };
-        let Some(sub) = self.subs.get_mut(id) else { return };
+        let Some(sub) = self.subs.get_mut(id) else {
+            // It ended while it began; its frame is settled all the same.
+            if let (true, Some(seq)) = (settles, re) {
+                self.outbox.push(refused(seq, &ErrorCode::Forbidden.into()), Body::Reply);
+            }
+            return;
+        };
         let channel = sub.channel.clone();
         (sub.kind, sub.member, sub.watches) = (start.kind, start.member, start.watches);
         sub.at = Some(start.position.clone());
         let pending = std::mem::replace(&mut sub.phase, SubPhase::Live);
-        self.tell_begun(&channel, re, &start);
-        if let Some(members) = start.members {
-            self.outbox.push(members, Body::Presence { sub: id });
-        }
+        self.tell_begun(id, &channel, re, &start);
+        self.on_members(id, start.members, now);
         if start.replays {
             self.take_page(id, start.events, &start.top, now);
         }
@@ -47,15 +52,10 @@ impl Session {
         self.take_pending(id, pending, now);
     }
 
-    fn tell_begun(
-        &mut self,
-        channel: &crate::protocol::channel::Channel,
-        re: Option<u64>,
-        start: &Start,
-    ) {
+    fn tell_begun(&mut self, id: SubId, channel: &Channel, re: Option<u64>, start: &Start) {
         if let Some(reason) = start.gap {
             let gap = SessionDown::Gap { ch: channel, reason, pos: &start.position };
-            self.outbox.push(gap.encode(), Body::Reply);
+            self.outbox.push(gap.encode(), Body::Gap { sub: id });
         }
         let subscribed = SessionDown::Subscribed {
             re,
@@ -78,11 +78,7 @@ impl Session {
         }
         match self.subs.get_mut(id) {
             Some(sub) if sub.kind == ChannelKind::Ephemeral => self.skipped += dropped,
-            Some(sub) => {
-                let seen = sub.at.as_ref().map_or(0, |at| at.offset + 1);
-                sub.fall_behind(seen);
-                self.subs.reading = true;
-            }
+            Some(_) => self.fall_behind(id),
             None => {}
         }
     }
@@ -100,7 +96,7 @@ impl Session {
         }
         match (sub.judge(epoch, &event), sub.kind) {
             (Verdict::Drop, _) => {}
-            (Verdict::FallBehind, _) => self.fall_behind(id, event.offset),
+            (Verdict::FallBehind, _) => self.fall_behind(id),
             (Verdict::Take { .. }, ChannelKind::Durable) => self.take_durable(id, epoch, event),
             (Verdict::Take { .. }, ChannelKind::State) => self.take_state(id, epoch, event),
             (Verdict::Take { missed }, ChannelKind::Ephemeral) => {
@@ -113,7 +109,7 @@ impl Session {
 
     fn take_durable(&mut self, id: SubId, epoch: &Epoch, event: EventInput) {
         if !self.outbox.has_room(event.frame.len()) {
-            return self.fall_behind(id, event.offset);
+            return self.fall_behind(id);
         }
         let (offset, tag, prev) = (event.offset, event.tag, event.prev);
         if let Some(sub) = self.subs.get_mut(id) {
@@ -124,7 +120,7 @@ impl Session {
 
     fn take_state(&mut self, id: SubId, epoch: &Epoch, event: EventInput) {
         if !self.is_attached() || !self.outbox.has_room(event.frame.len()) {
-            return self.fall_behind(id, event.offset);
+            return self.fall_behind(id);
         }
         if let Some(sub) = self.subs.get_mut(id) {
             sub.advance(epoch, event.offset, event.tag);
@@ -150,36 +146,58 @@ impl Session {
         }
     }
 
-    /// A subscription drops what waits for it and reads on from there (contract D8).
-    pub(super) fn fall_behind(&mut self, id: SubId, seen: u64) {
-        let mut first = None;
+    /// A subscription drops what waits for it and reads on from there (contract D8). A replay is
+    /// not over then: its `caught_up` goes too and comes after what is read.
+    pub(super) fn fall_behind(&mut self, id: SubId) {
+        let first = self.outbox.first_waiting(id);
+        let mut gaps = self.outbox.gaps_waiting(id);
+        let mut owes = false;
         self.outbox.retain_waiting(|body| match *body {
-            Body::Durable { sub, offset, prev, .. } if sub == id => {
-                first = first.or(Some((offset, prev)));
+            Body::Gap { sub } if sub == id => {
+                gaps = gaps.saturating_sub(1);
+                true
+            }
+            Body::Durable { sub, .. } if sub == id => gaps > 0,
+            Body::State { sub } => sub != id,
+            Body::CaughtUp { sub: None } => {
+                owes = true;
                 false
             }
-            Body::State { sub } if sub == id => false,
+            Body::CaughtUp { sub } => sub != Some(id),
             _ => true,
         });
+        self.owes_caught_up |= owes;
         let Some(sub) = self.subs.get_mut(id) else { return };
-        if let Some((offset, prev)) = first {
-            sub.rewind(offset, prev);
-        }
-        sub.fall_behind(seen);
+        sub.at = sub.stands_at(first);
+        sub.fall_behind();
         self.subs.reading = true;
+        self.tally.behind += 1;
     }
 
     pub(super) fn on_presence(&mut self, id: SubId, frame: Frame) {
+        let pending_max = self.settings.pending_events;
         let attached = self.is_attached();
         let room = self.outbox.has_room(frame.len());
         let Some(sub) = self.subs.get_mut(id) else { return };
-        if !sub.watches || sub.is_pending() || sub.members != MembersPhase::Fresh {
+        match &mut sub.members {
+            MembersPhase::Stale { .. } => return,
+            MembersPhase::Reading { came, dropped } => {
+                if came.len() < pending_max {
+                    came.push(frame);
+                } else {
+                    *dropped = true;
+                }
+                return;
+            }
+            MembersPhase::Fresh => {}
+        }
+        if !sub.watches {
             return;
         }
         if attached && room {
             self.outbox.push(frame, Body::Presence { sub: id });
         } else {
-            sub.members = MembersPhase::Stale { asked: false };
+            sub.members = MembersPhase::Stale { not_before: 0 };
             self.subs.reading = true;
             let own = |body: &Body| *body == Body::Presence { sub: id };
             self.outbox.retain_waiting(|body| !own(body));
@@ -193,7 +211,7 @@ impl Session {
     }
 
     /// Takes a subscription out: what waits for it goes, what was handed keeps its number only.
-    pub(super) fn drop_sub(&mut self, id: SubId) -> Option<crate::protocol::channel::Channel> {
+    pub(super) fn drop_sub(&mut self, id: SubId) -> Option<Channel> {
         let sub = self.subs.remove(id)?;
         self.outbox.retain_waiting(|body| body.sub() != Some(id));
         self.outbox.withdraw_handed(|body| body.sub() != Some(id));
@@ -208,9 +226,27 @@ impl Session {
     /// One count stands for the ephemeral events that were not delivered (contract D7).
     pub(super) fn tell_skipped(&mut self) {
         if self.skipped > 0 && self.is_attached() {
+            self.tally.skipped += self.skipped;
+            self.recall_skipped();
             let n = std::mem::take(&mut self.skipped);
-            self.outbox.push(SessionDown::Skipped { n }.encode(), Body::Reply);
+            self.outbox.push(SessionDown::Skipped { n }.encode(), Body::Skipped { n });
         }
+    }
+
+    /// Takes back the counts that wait, so that one stands for all.
+    pub(super) fn recall_skipped(&mut self) {
+        let skipped = &mut self.skipped;
+        self.outbox.retain_waiting(|body| {
+            let Body::Skipped { n } = body else { return true };
+            *skipped += n;
+            false
+        });
+    }
+
+    /// A `caught_up` is to follow what was missed; one that waits would come before it.
+    pub(super) fn owe_caught_up(&mut self) {
+        self.outbox.retain_waiting(|body| *body != Body::CaughtUp { sub: None });
+        self.owes_caught_up = true;
     }
 
     /// The replay is over once no subscription is behind.
@@ -223,7 +259,8 @@ impl Session {
             return;
         }
         self.owes_caught_up = false;
-        self.outbox.push(SessionDown::CaughtUp { ch: None }.encode(), Body::Reply);
+        let frame = SessionDown::CaughtUp { ch: None }.encode();
+        self.outbox.push(frame, Body::CaughtUp { sub: None });
     }
 
     pub(super) fn push_refusal(&mut self, frame: Frame) {
@@ -232,7 +269,7 @@ impl Session {
 }
 
 /// The `caught_up` of one channel.
-pub(super) fn caught_up(channel: &crate::protocol::channel::Channel) -> Frame {
+pub(super) fn caught_up(channel: &Channel) -> Frame {
     SessionDown::CaughtUp { ch: Some(channel) }.encode()
 }
 

@@ -27,10 +27,11 @@ impl Session {
             return None;
         }
         let candidates = self.candidates.first().map(|c| c.since + self.settings.candidate_age);
-        let reads = self.reads_at();
-        [self.phase_wakes_at(), self.link_wakes_at(), self.leaving_at, candidates, reads]
+        // Handing frames out makes room without an input.
+        let commands = self.may_run().then_some(0);
+        [self.phase_wakes_at(), self.link_wakes_at(), self.leaving_at, candidates]
             .into_iter()
-            .chain([self.live_expiry()])
+            .chain([self.live_expiry(), self.reads_at(), commands])
             .flatten()
             .min()
     }
@@ -39,18 +40,27 @@ impl Session {
         match self.phase {
             Phase::Provisional { until } => Some(until),
             Phase::Detached { since, grace_until } => {
-                let window = since + self.settings.window;
+                let window = since + self.window();
                 Some(if self.present { grace_until.min(window) } else { window })
             }
             Phase::Live | Phase::Ended => None,
         }
     }
 
+    /// How long the session is kept without a link. One that does not acknowledge cannot be
+    /// resumed: it is over when presence forgets it.
+    fn window(&self) -> Millis {
+        if self.acks { self.settings.window } else { self.settings.grace }
+    }
+
     fn link_wakes_at(&self) -> Option<Millis> {
         match self.link.as_ref()?.mode {
             Mode::Push { next_ping, life, .. } => Some(next_ping.min(life + self.dead_after())),
+            Mode::Waiting { opening: true, .. } if self.is_beginning() => None,
             Mode::Waiting { until, .. } => Some(until),
-            Mode::Answered { at } if self.is_attached() => Some(at + self.settings.poll_detach),
+            Mode::Answered { at } if matches!(self.phase, Phase::Live) => {
+                Some(at + self.settings.poll_detach)
+            }
             Mode::Answered { .. } | Mode::Gone => None,
         }
     }
@@ -87,7 +97,7 @@ impl Session {
             if grace_until <= now {
                 self.leave_presence();
             }
-            if since + self.settings.window <= now {
+            if since + self.window() <= now {
                 self.end(None, now);
             }
         }
@@ -129,8 +139,11 @@ impl Session {
         self.drop_link(Some(ErrorCode::TokenExpired), now);
     }
 
-    /// Closes the link there is and detaches.
-    fn drop_link(&mut self, code: Option<ErrorCode>, now: Millis) {
+    /// Closes the link there is and detaches; a provisional session ends.
+    pub(super) fn drop_link(&mut self, code: Option<ErrorCode>, now: Millis) {
+        if let Phase::Provisional { .. } = self.phase {
+            return self.end(code, now);
+        }
         if let Some(link) = &mut self.link {
             let conn = link.conn;
             match std::mem::replace(&mut link.mode, Mode::Gone) {
@@ -151,16 +164,15 @@ impl Session {
     }
 
     /// A link carries the way down again.
-    pub(super) fn reattached(&mut self, now: Millis) {
+    pub(super) fn reattached(&mut self) {
         self.leaving_at = None;
         if let Phase::Detached { .. } = self.phase {
             self.phase = Phase::Live;
-            self.owes_caught_up = true;
+            self.owe_caught_up();
         }
         if !self.present && matches!(self.phase, Phase::Live) {
             self.join_presence();
         }
-        let _ = now;
     }
 
     /// The client answered the hello.
@@ -199,6 +211,7 @@ impl Session {
             && *own == conn
         {
             *life = now;
+            self.commit();
         }
     }
 
@@ -217,7 +230,7 @@ impl Session {
         self.on_life(conn, now);
         self.on_visible(visible, now);
         if let Some(count) = count {
-            self.acknowledge(count, now);
+            self.take_count(conn, count, now);
         }
     }
 
@@ -236,11 +249,17 @@ impl Session {
     }
 
     /// Ends the session; the code is told to its connections.
-    pub(super) fn end(&mut self, code: Option<ErrorCode>, _now: Millis) {
+    pub(super) fn end(&mut self, code: Option<ErrorCode>, now: Millis) {
+        self.end_for(None, code, now);
+    }
+
+    /// The same, told to the request that was the reason too.
+    pub(super) fn end_for(&mut self, by: Option<ConnId>, code: Option<ErrorCode>, _now: Millis) {
         let candidates = std::mem::take(&mut self.candidates).into_iter().map(|c| c.conn);
         let link =
             self.link.take().filter(|l| !matches!(l.mode, Mode::Gone | Mode::Answered { .. }));
-        let conns: Vec<_> = link.map(|link| link.conn).into_iter().chain(candidates).collect();
+        let mut conns: Vec<_> = link.map(|link| link.conn).into_iter().chain(candidates).collect();
+        conns.extend(by.filter(|by| !conns.contains(by)));
         for conn in conns {
             self.emit(Output::Close { conn, code: code.map(Into::into), ended: true });
         }
@@ -250,6 +269,7 @@ impl Session {
             self.effect(Effect::Unsubscribe { sub, channel });
         }
         self.phase = Phase::Ended;
+        self.ended_with = code;
         self.emit(Output::Ended);
     }
 }

@@ -9,6 +9,7 @@ use crate::protocol::up::Numbered;
 use super::input::{AttachInput, ConnId, ConnKind, Output, Target};
 use super::life::Phase;
 use super::outbox::Body;
+use super::subs::Sub;
 use super::{Millis, Session};
 
 /// A connection that proves itself.
@@ -17,6 +18,7 @@ pub(super) struct Candidate {
     pub(super) conn: ConnId,
     pub(super) kind: ConnKind,
     pub(super) since: Millis,
+    pub(super) writable: bool,
 }
 
 /// What carries the way down.
@@ -67,7 +69,7 @@ impl Session {
             let oldest = self.candidates.remove(0);
             self.close(oldest.conn, Some(ErrorCode::TooMany.into()));
         }
-        self.candidates.push(Candidate { conn, kind, since: now });
+        self.candidates.push(Candidate { conn, kind, since: now, writable: true });
     }
 
     pub(super) fn on_attach(&mut self, conn: ConnId, attach: AttachInput, now: Millis) {
@@ -75,17 +77,23 @@ impl Session {
             return;
         }
         self.commit();
-        self.on_visible(attach.visible, now);
         let own = self.link.as_ref().is_some_and(|link| link.conn == conn);
-        if attach.link > self.link_number {
+        let higher = attach.link > self.link_number;
+        let equal = own && attach.link == self.link_number;
+        if !(higher || equal) {
+            return self.supersede(conn, now);
+        }
+        if !self.take_count(conn, attach.count, now) {
+            return;
+        }
+        self.on_visible(attach.visible, now);
+        if higher {
             self.take_link(conn, ConnKind::Push, attach, now);
-        } else if attach.link == self.link_number && own {
-            if self.acknowledge(attach.count, now) {
-                let attached = self.attached(self.outbox.handed_total());
-                self.control(conn, attached);
-            }
         } else {
-            self.supersede(conn);
+            self.leaving_at = None;
+            self.on_life(conn, now);
+            let attached = self.attached(self.outbox.handed_total());
+            self.control(conn, attached);
         }
     }
 
@@ -105,8 +113,14 @@ impl Session {
             self.emit(Output::Answer { conn, frames: vec![superseded] });
             return;
         }
+        let higher = attach.link > self.link_number;
+        // At the link there is, a count that is too low is a repeat that came late.
+        let late = !higher && attach.count < self.outbox.acked();
+        if !late && !self.take_count(conn, attach.count, now) {
+            return;
+        }
         self.on_visible(attach.visible, now);
-        let done = if attach.link > self.link_number {
+        let done = if higher {
             self.exchange_takes(conn, attach, now)
         } else {
             self.exchange_repeats(conn, attach, now)
@@ -119,30 +133,32 @@ impl Session {
         }
     }
 
-    /// An exchange at a higher link: a poll, or the promotion of a candidate.
+    /// An exchange at a higher link: a poll, or the promotion of a candidate. A stream that is the
+    /// link may be named too: what it lost is sent on it again.
     fn exchange_takes(&mut self, conn: ConnId, attach: AttachInput, now: Millis) -> bool {
         let via = match attach.target {
-            Target::Own => return self.take_link(conn, ConnKind::Poll, attach, now),
+            Target::Own => {
+                self.take_link(conn, ConnKind::Poll, attach, now);
+                return true;
+            }
             Target::Via(via) => via,
         };
-        let candidate = self.candidates.iter().find(|candidate| Some(candidate.conn) == via);
-        let Some((via, kind)) = candidate.map(|candidate| (candidate.conn, candidate.kind)) else {
+        let candidates = self.candidates.iter().map(|candidate| (candidate.conn, candidate.kind));
+        let link = self.link.iter().filter(|link| matches!(link.mode, Mode::Push { .. }));
+        let mut known = candidates.chain(link.map(|link| (link.conn, ConnKind::Push)));
+        let Some((via, kind)) = known.find(|(conn, _)| Some(*conn) == via) else {
             let refusal = Refusal::new(ErrorCode::BadRequest).because("via is not here");
             self.close(conn, Some(refusal));
             return false;
         };
-        let taken = self.take_link(via, kind, attach, now);
-        if taken {
-            self.answer_attached_alone(conn);
-        }
-        taken
+        self.take_link(via, kind, attach, now);
+        self.answer_attached_alone(conn);
+        true
     }
 
     /// An exchange at the link there is: a poll repeated, or what goes up beside a stream.
     fn exchange_repeats(&mut self, conn: ConnId, attach: AttachInput, now: Millis) -> bool {
-        if !self.acknowledge(attach.count, now) {
-            return false;
-        }
+        let detached = !self.is_attached();
         let Some(link) = &mut self.link else { return false };
         match &mut link.mode {
             Mode::Push { life, .. } => {
@@ -157,7 +173,10 @@ impl Session {
                 if matches!(std::mem::replace(&mut link.mode, mode), Mode::Waiting { .. }) {
                     self.answer_attached_alone(older);
                 }
-                self.reattached(now);
+                if detached {
+                    self.drop_stale(now);
+                }
+                self.reattached();
                 self.repeat_answer(conn, now);
             }
         }
@@ -178,36 +197,29 @@ impl Session {
         }
     }
 
-    /// A higher link takes the session. Returns whether its count could be.
-    fn take_link(
-        &mut self,
-        conn: ConnId,
-        kind: ConnKind,
-        attach: AttachInput,
-        now: Millis,
-    ) -> bool {
-        if !self.check_count(conn, attach.count, now) {
-            return false;
-        }
+    /// A higher link, whose count was taken, takes the session.
+    fn take_link(&mut self, conn: ConnId, kind: ConnKind, attach: AttachInput, now: Millis) {
+        let writable = self.is_writable(conn);
         self.release_link(conn, attach.link);
         self.candidates.retain(|candidate| candidate.conn != conn);
         self.link_number = attach.link;
         self.link = Some(Link { conn, mode: self.begin_mode(kind, attach.wait, false, now) });
-        let replays = self.requeue(now);
-        self.owes_caught_up |= replays;
-        self.reattached(now);
+        self.set_writable(conn, writable);
+        if self.outbox.requeue() {
+            self.owe_caught_up();
+        }
+        self.recall_skipped();
+        self.rewind_unread();
+        self.drop_stale(now);
+        self.reattached();
         if kind == ConnKind::Push {
             let attached = self.attached(self.outbox.acked());
             self.control(conn, attached);
         }
-        self.tell_skipped();
-        true
     }
 
-    /// Everything beyond the client's count goes back to the queue, less what is out of date.
-    fn requeue(&mut self, now: Millis) -> bool {
-        let replays = self.outbox.requeue();
-        self.rewind_unread();
+    /// Drops what waits and is out of date.
+    fn drop_stale(&mut self, now: Millis) {
         let (subs, age) = (&self.subs, self.settings.ephemeral_age);
         let mut stale = 0;
         self.outbox.retain_waiting(|body| {
@@ -217,7 +229,6 @@ impl Session {
             !gone && !old
         });
         self.skipped += stale;
-        replays
     }
 
     fn release_link(&mut self, taker: ConnId, number: u64) {
@@ -247,11 +258,15 @@ impl Session {
         }
     }
 
-    fn supersede(&mut self, conn: ConnId) {
+    fn supersede(&mut self, conn: ConnId, now: Millis) {
         let number = self.link_number;
         self.candidates.retain(|candidate| candidate.conn != conn);
         self.control(conn, LinkDown::Superseded { link: number }.encode());
-        self.close(conn, Some(ErrorCode::Superseded.into()));
+        if self.link.as_ref().is_some_and(|link| link.conn == conn) {
+            self.drop_link(Some(ErrorCode::Superseded), now);
+        } else {
+            self.close(conn, Some(ErrorCode::Superseded.into()));
+        }
     }
 
     fn refuses_expired(&mut self, conn: ConnId, now: Millis) -> bool {
@@ -263,19 +278,10 @@ impl Session {
     }
 
     /// Takes a count. Returns whether it could be; if not the session has ended.
-    pub(super) fn acknowledge(&mut self, count: u64, now: Millis) -> bool {
+    pub(super) fn take_count(&mut self, conn: ConnId, count: u64, now: Millis) -> bool {
         let fits = !self.acks || self.outbox.acknowledge(count).is_ok();
         if !fits {
-            self.end(Some(ErrorCode::BadCount), now);
-        }
-        fits
-    }
-
-    fn check_count(&mut self, conn: ConnId, count: u64, now: Millis) -> bool {
-        let fits = self.acknowledge(count, now);
-        if !fits {
-            let code = Some(ErrorCode::BadCount.into());
-            self.emit(Output::Close { conn, code, ended: true });
+            self.end_for(Some(conn), Some(ErrorCode::BadCount), now);
         }
         fits
     }
@@ -300,8 +306,7 @@ impl Session {
             return;
         };
         let (conn, until, opening) = (*conn, *until, *opening);
-        let begins = opening && self.subs.iter().any(super::subs::Sub::is_pending);
-        if begins || (self.outbox.waiting() == 0 && now < until) {
+        if (opening && self.is_beginning()) || (self.outbox.waiting() == 0 && now < until) {
             return;
         }
         let mut frames = vec![self.attached(self.outbox.handed_total())];
@@ -325,7 +330,25 @@ impl Session {
         self.set_writable(conn, false);
     }
 
+    /// Whether a subscription has yet to begin.
+    pub(super) fn is_beginning(&self) -> bool {
+        self.subs.iter().any(Sub::is_pending)
+    }
+
+    fn is_writable(&self, conn: ConnId) -> bool {
+        let candidate = self.candidates.iter().find(|candidate| candidate.conn == conn);
+        let link = self.link.as_ref().filter(|link| link.conn == conn);
+        match (candidate, link.map(|link| &link.mode)) {
+            (Some(candidate), _) => candidate.writable,
+            (None, Some(Mode::Push { writable, .. })) => *writable,
+            (None, _) => true,
+        }
+    }
+
     fn set_writable(&mut self, conn: ConnId, to: bool) {
+        if let Some(candidate) = self.candidates.iter_mut().find(|c| c.conn == conn) {
+            candidate.writable = to;
+        }
         if let Some(Link { conn: own, mode: Mode::Push { writable, .. } }) = &mut self.link
             && *own == conn
         {

@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::protocol::channel::Channel;
+use crate::protocol::error::ErrorCode;
 use crate::protocol::frame::Frame;
 
 use self::input::{ConnId, Effect, Input, Output};
@@ -66,7 +67,19 @@ pub struct Session {
     expires_at: Option<Millis>,
     /// The page said that it goes away; presence forgets it then unless it shows life.
     leaving_at: Option<Millis>,
+    /// Why it is over.
+    ended_with: Option<ErrorCode>,
+    tally: Tally,
     out: VecDeque<Output>,
+}
+
+/// What happened since it was last asked, for the metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Subscriptions that an outbox at its bound, or a hole, sent back to the log or the state.
+    pub behind: u64,
+    /// Ephemeral events told as `skipped`.
+    pub skipped: u64,
 }
 
 /// What a session begins with.
@@ -109,6 +122,8 @@ impl Session {
             away: false,
             expires_at: begin.expires_at,
             leaving_at: None,
+            ended_with: None,
+            tally: Tally::default(),
             out: VecDeque::new(),
         }
     }
@@ -136,7 +151,7 @@ impl Session {
             Input::Presence { sub, frame } => self.on_presence(sub, frame),
             Input::Page { sub, result } => self.on_page(sub, result, now),
             Input::State { sub, result } => self.on_state(sub, result, now),
-            Input::Members { sub, frame } => self.on_members(sub, frame),
+            Input::Members { sub, frame } => self.on_members(sub, frame, now),
             Input::Revoke { sub, code } => self.on_revoke(sub, code),
             Input::Renewed { ticket, expires_at } => self.on_renewed(ticket, expires_at),
             Input::End { code } => self.end(Some(code), now),
@@ -162,9 +177,10 @@ impl Session {
         matches!(self.phase, Phase::Ended)
     }
 
-    /// Whether frames up are taken now; while not, a connection should not be read from.
+    /// Whether frames up are taken now; while not, a connection should not be read from. A full
+    /// outbox is no reason: the acknowledgement that empties it comes the same way.
     pub fn takes_up(&self) -> bool {
-        self.uplink.has_room() && !self.outbox.is_full()
+        self.uplink.has_room()
     }
 
     /// Whether presence lists this session, and as away.
@@ -177,19 +193,34 @@ impl Session {
         self.outbox.handed_total()
     }
 
+    /// The connection or request that carries the way down now, or carried it last.
+    pub fn link_conn(&self) -> Option<ConnId> {
+        self.link.as_ref().filter(|_| self.is_attached()).map(|link| link.conn)
+    }
+
+    /// The number of the link that has, or last had, the session.
+    pub fn link_number(&self) -> u64 {
+        self.link_number
+    }
+
     /// Frames in the outbox: handed and not acknowledged, and waiting.
     pub fn outbox_len(&self) -> usize {
         self.outbox.len()
     }
 
+    /// Why the session is over; nothing where it ran out of time, or is not over.
+    pub fn ended_with(&self) -> Option<ErrorCode> {
+        self.ended_with
+    }
+
+    /// What happened since the last call.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
     /// Whether the session reads a channel.
     pub fn is_subscribed(&self, channel: &Channel) -> bool {
         self.subs.of_channel(channel).is_some_and(|sub| !sub.is_pending())
-    }
-
-    /// The connection or request that carries the way down now, or carried it last.
-    pub fn link_conn(&self) -> Option<ConnId> {
-        self.link.as_ref().filter(|_| self.is_attached()).map(|link| link.conn)
     }
 
     fn emit(&mut self, output: Output) {
@@ -212,6 +243,9 @@ impl Session {
     fn advance(&mut self, now: Millis) {
         self.run_uplink();
         self.ask_for_pages(now);
+        if self.outbox.has_room(1) {
+            self.tell_skipped();
+        }
         self.tell_caught_up();
         self.answer_poll(now);
     }

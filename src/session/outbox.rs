@@ -13,6 +13,9 @@ use crate::protocol::position::Tag;
 use super::Millis;
 use super::input::SubId;
 
+/// How many times the bound of events replies may fill.
+const REPLIES: usize = 4;
+
 /// What a frame is, as far as dropping and replaying go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Body {
@@ -44,7 +47,22 @@ pub enum Body {
         /// Whose.
         sub: SubId,
     },
-    /// An answer, or a word about the stream itself.
+    /// Events of a subscription are missing here: a reader never goes back to before it.
+    Gap {
+        /// Whose.
+        sub: SubId,
+    },
+    /// The end of a replay: of a subscription, else of the session.
+    CaughtUp {
+        /// Whose.
+        sub: Option<SubId>,
+    },
+    /// Stands for ephemeral events that were not delivered.
+    Skipped {
+        /// How many.
+        n: u64,
+    },
+    /// An answer.
     Reply,
 }
 
@@ -55,8 +73,10 @@ impl Body {
             Self::Durable { sub, .. }
             | Self::Ephemeral { sub, .. }
             | Self::State { sub }
-            | Self::Presence { sub } => Some(sub),
-            Self::Reply => None,
+            | Self::Presence { sub }
+            | Self::Gap { sub } => Some(sub),
+            Self::CaughtUp { sub } => sub,
+            Self::Skipped { .. } | Self::Reply => None,
         }
     }
 }
@@ -64,8 +84,7 @@ impl Body {
 /// A frame in the outbox.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// The encoded frame. Empty for a durable event that another node handed: it is read from the
-    /// log again.
+    /// The encoded frame. Empty for what another node handed and this one can read again.
     pub frame: Frame,
     /// What it is.
     pub body: Body,
@@ -132,9 +151,10 @@ impl Outbox {
         self.items.len() < self.frames_max && self.bytes + bytes <= self.bytes_max
     }
 
-    /// Whether no event may come in.
-    pub fn is_full(&self) -> bool {
-        !self.has_room(1)
+    /// Whether frames up, each of which is answered, may be taken. Far above the bound of events:
+    /// acknowledgements come behind frames up, and must still be read where events fill it.
+    pub fn takes_replies(&self) -> bool {
+        self.items.len() < self.frames_max * REPLIES && self.bytes < self.bytes_max * REPLIES
     }
 
     /// Whether it is time to read on from the log: less than a quarter of the bound waits.
@@ -206,6 +226,37 @@ impl Outbox {
             stays
         });
         dropped
+    }
+
+    /// The first durable event of a subscription that waits, after the last gap that waits: its
+    /// offset and the tag of the event before. From there a reader can go on without a repeat.
+    pub fn first_waiting(&self, of: SubId) -> Option<(u64, Tag)> {
+        let mut first = None;
+        for item in self.items.iter().skip(self.handed) {
+            match item.body {
+                Body::Gap { sub } if sub == of => first = None,
+                Body::Durable { sub, offset, prev, .. } if sub == of => {
+                    first = first.or(Some((offset, prev)));
+                }
+                _ => {}
+            }
+        }
+        first
+    }
+
+    /// How many gaps of a subscription wait.
+    pub fn gaps_waiting(&self, of: SubId) -> usize {
+        let gap = Body::Gap { sub: of };
+        self.items.iter().skip(self.handed).filter(|item| item.body == gap).count()
+    }
+
+    /// Drops waiting frames without content: they are read again.
+    pub fn drop_unread(&mut self) {
+        let (mut index, handed) = (0, self.handed);
+        self.items.retain(|item| {
+            index += 1;
+            index <= handed || !item.frame.is_empty()
+        });
     }
 
     /// Replaces the content of handed frames that `keep` refuses: their numbers are given.

@@ -8,7 +8,7 @@ use crate::protocol::position::Position;
 use super::deliver::caught_up;
 use super::input::{ChannelKind, Effect, EventInput, PageInput, SubId};
 use super::outbox::Body;
-use super::subs::{MembersPhase, SubPhase};
+use super::subs::{MembersPhase, Sub, SubPhase};
 use super::{Millis, Session};
 
 impl Session {
@@ -17,11 +17,7 @@ impl Session {
         if !self.subs.reading || !self.is_attached() || !self.outbox.wants_more() {
             return None;
         }
-        let due = |phase: &SubPhase| match phase {
-            SubPhase::Behind { asked: false, not_before, .. } => Some(*not_before),
-            SubPhase::Behind { .. } | SubPhase::Pending { .. } | SubPhase::Live => None,
-        };
-        self.subs.iter().filter_map(|sub| due(&sub.phase)).min()
+        self.subs.iter().filter_map(Sub::reads_at).min()
     }
 
     /// Asks for what is behind, where the outbox wants more.
@@ -32,18 +28,18 @@ impl Session {
         let mut reading = false;
         let mut effects = Vec::new();
         for sub in self.subs.iter_mut() {
-            if let MembersPhase::Stale { asked } = &mut sub.members {
-                reading = true;
-                if !std::mem::replace(asked, true) {
-                    effects
-                        .push(Effect::FetchMembers { sub: sub.id, channel: sub.channel.clone() });
-                }
+            reading |= sub.members != MembersPhase::Fresh;
+            if matches!(sub.members, MembersPhase::Stale { not_before } if not_before <= now) {
+                sub.members = MembersPhase::reading();
+                effects.push(Effect::FetchMembers { sub: sub.id, channel: sub.channel.clone() });
             }
-            let SubPhase::Behind { asked, not_before, .. } = &mut sub.phase else { continue };
+            let SubPhase::Behind { asked, not_before, seen } = &mut sub.phase else { continue };
             reading = true;
             if *asked || *not_before > now {
                 continue;
             }
+            // What came before a read is in it.
+            *seen = None;
             let (id, channel) = (sub.id, sub.channel.clone());
             match (&sub.at, sub.kind) {
                 (Some(after), ChannelKind::Durable) => {
@@ -72,7 +68,7 @@ impl Session {
         if let Some(reason) = page.gap {
             sub.at = Some(page.top.clone());
             let gap = SessionDown::Gap { ch: &sub.channel, reason, pos: &page.top }.encode();
-            self.outbox.push(gap, Body::Reply);
+            self.outbox.push(gap, Body::Gap { sub: id });
         }
         self.take_page(id, page.events, &page.top, now);
     }
@@ -87,16 +83,20 @@ impl Session {
     ) {
         let retry = now + self.settings.retry;
         let Some(sub) = self.subs.get_mut(id) else { return };
-        let kind = sub.kind;
-        let before = sub.at.as_ref().map_or(0, |at| at.offset);
+        let state = sub.kind == ChannelKind::State;
+        let before = sub.stands_on();
+        if sub.kind == ChannelKind::Ephemeral {
+            // There is nothing to read: what was published since is only counted.
+            self.skipped += top.offset.saturating_sub(before);
+            sub.at = Some(top.clone());
+        }
         for event in events {
-            let state = kind == ChannelKind::State;
-            let done = sub.at.as_ref().is_some_and(|at| event.offset <= at.offset) && !state;
-            if done {
+            let next = sub.stands_on() + 1;
+            if !state && event.offset < next {
                 continue;
             }
             // The state by key is bounded by its keys and taken whole.
-            if !state && !self.outbox.has_room(event.frame.len()) {
+            if !state && (event.offset > next || !self.outbox.has_room(event.frame.len())) {
                 break;
             }
             let (offset, tag, prev) = (event.offset, event.tag, event.prev);
@@ -107,21 +107,23 @@ impl Session {
                 self.outbox.push(event.frame, Body::Durable { sub: id, offset, tag, prev });
             }
         }
-        if kind == ChannelKind::State {
+        if state {
             sub.at = Some(top.clone());
         }
-        let at = sub.at.as_ref().map_or(0, |at| at.offset);
-        let seen = match sub.phase {
-            SubPhase::Behind { seen, .. } => seen,
-            SubPhase::Pending { .. } | SubPhase::Live => 0,
+        let at = sub.stands_on();
+        let missed = match &sub.phase {
+            SubPhase::Behind { seen: Some((epoch, offset)), .. } => {
+                *epoch != top.epoch || *offset > at
+            }
+            SubPhase::Behind { .. } | SubPhase::Pending { .. } | SubPhase::Live => false,
         };
-        if at >= top.offset.max(seen) {
+        if at >= top.offset && !missed {
             sub.phase = SubPhase::Live;
             let frame = caught_up(&sub.channel);
-            self.outbox.push(frame, Body::Reply);
+            self.outbox.push(frame, Body::CaughtUp { sub: Some(id) });
         } else {
-            let not_before = if at > before { 0 } else { retry };
-            sub.phase = SubPhase::Behind { asked: false, not_before, seen: seen.max(top.offset) };
+            let not_before = if at > before || missed { 0 } else { retry };
+            sub.phase = SubPhase::Behind { asked: false, not_before, seen: None };
             self.subs.reading = true;
         }
     }
@@ -129,28 +131,33 @@ impl Session {
     pub(super) fn on_state(&mut self, id: SubId, result: Option<PageInput>, now: Millis) {
         let retry = now + self.settings.retry;
         let Some(sub) = self.subs.get_mut(id) else { return };
-        let SubPhase::Behind { asked, not_before, seen } = &mut sub.phase else { return };
+        let SubPhase::Behind { asked, not_before, .. } = &mut sub.phase else { return };
         *asked = false;
         match result {
-            Some(page) => {
-                // The snapshot is whole whatever its epoch.
-                if sub.at.as_ref().is_some_and(|at| at.epoch != page.top.epoch) {
-                    *seen = page.top.offset;
-                }
-                self.take_page(id, page.events, &page.top, now);
-            }
+            // The snapshot is whole whatever its epoch.
+            Some(page) => self.take_page(id, page.events, &page.top, now),
             None => *not_before = retry,
         }
     }
 
-    pub(super) fn on_members(&mut self, id: SubId, frame: Option<Frame>) {
+    /// The list of members, then the changes that came while it was read (contract R6).
+    pub(super) fn on_members(&mut self, id: SubId, frame: Option<Frame>, now: Millis) {
+        let retry = now + self.settings.retry;
         let Some(sub) = self.subs.get_mut(id) else { return };
-        match frame {
-            Some(frame) => {
-                sub.members = MembersPhase::Fresh;
-                self.outbox.push(frame, Body::Presence { sub: id });
-            }
-            None => sub.members = MembersPhase::Stale { asked: false },
+        let MembersPhase::Reading { came, dropped } = &mut sub.members else { return };
+        let (came, dropped) = (std::mem::take(came), *dropped);
+        sub.members = MembersPhase::Fresh;
+        if !sub.watches {
+            return;
+        }
+        if dropped || frame.is_none() {
+            sub.members = MembersPhase::Stale { not_before: retry };
+            self.subs.reading = true;
+        }
+        let Some(frame) = frame else { return };
+        self.outbox.push(frame, Body::Presence { sub: id });
+        for change in came {
+            self.on_presence(id, change);
         }
     }
 }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::protocol::channel::Channel;
+use crate::protocol::down::SessionDown;
 use crate::protocol::frame::Frame;
-use crate::protocol::position::{Position, Tag};
+use crate::protocol::position::Position;
 
 use super::input::{ChannelKind, Effect, SubId};
 use super::life::Phase;
@@ -21,8 +22,7 @@ use super::subs::{MembersPhase, Sub, SubPhase};
 use super::uplink::Uplink;
 use super::{Begin, Millis, Session};
 
-/// Bytes of undelivered frames that are not in a log, at most; presence and state beyond it are
-/// read again, ephemeral events are counted as skipped.
+/// Bytes of ephemeral events at most; those beyond it are counted as skipped.
 pub const PARKED_BYTES_MAX: usize = 64 << 10;
 
 /// A session as a value.
@@ -45,8 +45,9 @@ pub struct Parked {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct ParkedItem {
+    /// Times in it are ages.
     body: Body,
-    /// None for a durable event.
+    /// None for what is read again.
     frame: Option<Box<RawValue>>,
 }
 
@@ -67,42 +68,45 @@ impl Session {
     }
 
     /// The session as a value, or `None` while something is in flight. The caller then forgets it.
-    pub fn park(&self) -> Option<Parked> {
+    pub fn park(&self, now: Millis) -> Option<Parked> {
         if !self.is_settled() || self.is_ended() {
             return None;
         }
         let mut budget = PARKED_BYTES_MAX;
-        let mut skipped = self.skipped;
-        let mut stale = Vec::new();
+        let (mut skipped, mut owes) = (self.skipped, self.owes_caught_up);
         let mut items = Vec::new();
         for (item, handed) in self.outbox.iter() {
-            match item.body {
-                Body::Durable { .. } if handed => {
+            match (item.body, handed) {
+                // What another node can read again keeps its number only.
+                (Body::Durable { .. } | Body::State { .. } | Body::Presence { .. }, true) => {
                     items.push(ParkedItem { body: item.body, frame: None });
                 }
-                Body::Durable { .. } => {}
-                Body::Reply
-                | Body::Ephemeral { .. }
-                | Body::State { .. }
-                | Body::Presence { .. } => {
-                    let fits = handed || item.body == Body::Reply || item.frame.len() <= budget;
-                    if !fits {
-                        match item.body {
-                            Body::Ephemeral { .. } => skipped += 1,
-                            Body::State { sub } | Body::Presence { sub } => stale.push(sub),
-                            Body::Durable { .. } | Body::Reply => {}
-                        }
-                        continue;
-                    }
-                    budget = budget.saturating_sub(item.frame.len());
+                (Body::Durable { .. } | Body::State { .. } | Body::Presence { .. }, false) => {}
+                (Body::CaughtUp { sub: None }, false) => owes = true,
+                (Body::CaughtUp { sub: Some(sub) }, false) if self.reads(sub) => {}
+                (Body::Skipped { n }, false) => skipped += n,
+                (Body::Ephemeral { sub, at }, _) if item.frame.len() <= budget => {
+                    budget -= item.frame.len();
+                    let body = Body::Ephemeral { sub, at: now.saturating_sub(at) };
+                    items.push(ParkedItem { body, frame: raw(&item.frame) });
+                }
+                (Body::Ephemeral { .. }, true) => items.push(one_skipped()),
+                (Body::Ephemeral { .. }, false) => skipped += 1,
+                (Body::Skipped { .. }, true)
+                | (Body::CaughtUp { .. } | Body::Gap { .. } | Body::Reply, _) => {
                     items.push(ParkedItem { body: item.body, frame: raw(&item.frame) });
                 }
             }
         }
-        Some(self.parked(items, skipped))
+        Some(Parked { skipped, owes_caught_up: owes, ..self.parked(items) })
     }
 
-    fn parked(&self, items: Vec<ParkedItem>, skipped: u64) -> Parked {
+    /// Whether the taker reads a subscription's channel again.
+    fn reads(&self, sub: SubId) -> bool {
+        self.subs.get(sub).is_none_or(|sub| sub.kind != ChannelKind::Ephemeral)
+    }
+
+    fn parked(&self, items: Vec<ParkedItem>) -> Parked {
         let handed = usize::try_from(self.outbox.handed_total() - self.outbox.acked());
         Parked {
             ticket: self.ticket.to_string(),
@@ -114,7 +118,7 @@ impl Session {
             acked: self.outbox.acked(),
             handed: handed.unwrap_or_default(),
             applied: self.uplink.applied(),
-            skipped,
+            skipped: self.skipped,
             owes_caught_up: self.owes_caught_up,
             items,
             subs: self.subs.iter().map(|sub| self.parked_sub(sub)).collect(),
@@ -123,16 +127,7 @@ impl Session {
 
     /// A subscription stands after the last event that was handed.
     fn parked_sub(&self, sub: &Sub) -> ParkedSub {
-        let first_waiting = self.outbox.iter().find_map(|(item, handed)| match item.body {
-            Body::Durable { sub: of, offset, prev, .. } if of == sub.id && !handed => {
-                Some((offset, prev))
-            }
-            _ => None,
-        });
-        let mut at = sub.at.clone();
-        if let (Some(at), Some((offset, prev))) = (&mut at, first_waiting) {
-            (at.offset, at.tag) = (offset.saturating_sub(1), prev);
-        }
+        let at = sub.stands_at(self.outbox.first_waiting(sub.id));
         ParkedSub {
             id: sub.id,
             channel: sub.channel.clone(),
@@ -153,15 +148,11 @@ impl Session {
             expires_at: None,
         };
         let mut session = Self::open(settings, begin, now);
-        let items = parked.items.into_iter().map(|item| Item {
-            frame: item
-                .frame
-                .map_or_else(|| Frame::new(b""), |raw| Frame::new(raw.get().as_bytes())),
-            body: item.body,
-        });
         let (frames, bytes) = (session.settings.outbox_frames, session.settings.outbox_bytes);
         let outbox = Outbox::new(frames, bytes);
-        session.outbox = outbox.restored(parked.acked, parked.handed, items.collect());
+        let age = session.settings.ephemeral_age;
+        let items = parked.items.into_iter().map(|item| item.restored(now, age)).collect();
+        session.outbox = outbox.restored(parked.acked, parked.handed, items);
         session.uplink = Uplink::new(session.settings.uplink_frames).restored(parked.applied);
         for sub in parked.subs {
             session.restore_sub(sub);
@@ -180,11 +171,14 @@ impl Session {
         let phase = match parked.kind {
             ChannelKind::Ephemeral => SubPhase::Live,
             ChannelKind::Durable | ChannelKind::State => {
-                SubPhase::Behind { asked: false, not_before: 0, seen: 0 }
+                SubPhase::Behind { asked: false, not_before: 0, seen: None }
             }
         };
-        let members =
-            if parked.watches { MembersPhase::Stale { asked: false } } else { MembersPhase::Fresh };
+        let members = if parked.watches {
+            MembersPhase::Stale { not_before: 0 }
+        } else {
+            MembersPhase::Fresh
+        };
         let (id, channel, kind, at) = (parked.id, parked.channel, parked.kind, parked.at);
         let (member, watches) = (parked.member, parked.watches);
         self.subs.restore(Sub { id, channel, kind, member, watches, at, phase, members });
@@ -196,26 +190,20 @@ impl Session {
         self.subs.iter().map(|sub| (sub.id, sub.channel.clone())).collect()
     }
 
-    /// What was handed by another node and not counted by the client is read from the log again.
+    /// What was handed by another node and not counted by the client is read again.
     pub(super) fn rewind_unread(&mut self) {
-        let mut first: Vec<(SubId, u64, Tag)> = Vec::new();
-        for (item, _) in self.outbox.iter() {
-            if let (Body::Durable { sub, offset, prev, .. }, true) =
-                (item.body, item.frame.is_empty())
-                && !first.iter().any(|(seen, ..)| *seen == sub)
+        let mut subs: Vec<SubId> = Vec::new();
+        for (item, _) in self.outbox.iter().filter(|(item, _)| item.frame.is_empty()) {
+            if let Body::Durable { sub, .. } | Body::State { sub } = item.body
+                && !subs.contains(&sub)
             {
-                first.push((sub, offset, prev));
+                subs.push(sub);
             }
         }
-        for (id, offset, prev) in first {
-            if let Some(sub) = self.subs.get_mut(id) {
-                sub.rewind(offset, prev);
-                sub.fall_behind(0);
-                self.subs.reading = true;
-            }
-            self.outbox
-                .retain_waiting(|body| !matches!(body, Body::Durable { sub, .. } if *sub == id));
+        for sub in subs {
+            self.fall_behind(sub);
         }
+        self.outbox.drop_unread();
     }
 
     /// What a taker must do before the first input: list the session in presence again.
@@ -224,6 +212,41 @@ impl Session {
         let away = self.away;
         members.map(|sub| Effect::Join { channel: sub.channel.clone(), away }).collect()
     }
+}
+
+impl Parked {
+    /// The same after it lay for so many milliseconds, by the clock of the wall.
+    #[must_use]
+    pub fn aged(mut self, by: Millis) -> Self {
+        for item in &mut self.items {
+            if let Body::Ephemeral { at, .. } = &mut item.body {
+                *at = at.saturating_add(by);
+            }
+        }
+        self
+    }
+}
+
+impl ParkedItem {
+    /// With times by this node's clock; what is too old to be sent again is a count.
+    fn restored(self, now: Millis, ephemeral_age: Millis) -> Item {
+        let (body, frame) = match self.body {
+            Body::Ephemeral { at, .. } if at > ephemeral_age => {
+                (one_skipped().body, one_skipped().frame)
+            }
+            Body::Ephemeral { sub, at } => {
+                (Body::Ephemeral { sub, at: now.saturating_sub(at) }, self.frame)
+            }
+            body => (body, self.frame),
+        };
+        let json = frame.as_ref().map_or("", |raw| raw.get());
+        Item { frame: Frame::new(json.as_bytes()), body }
+    }
+}
+
+fn one_skipped() -> ParkedItem {
+    let frame = raw(&SessionDown::Skipped { n: 1 }.encode());
+    ParkedItem { body: Body::Skipped { n: 1 }, frame }
 }
 
 fn raw(frame: &Frame) -> Option<Box<RawValue>> {

@@ -45,9 +45,14 @@ impl Session {
         }
     }
 
+    /// Whether a command is to be performed now: unread answers at their bound stop the uplink.
+    pub(super) fn may_run(&self) -> bool {
+        self.uplink.can_start() && self.outbox.takes_replies()
+    }
+
     /// Performs what waits, one after the other.
     pub(super) fn run_uplink(&mut self) {
-        while !self.is_ended() {
+        while !self.is_ended() && self.may_run() {
             let Some(Numbered { seq, command }) = self.uplink.start_next() else { return };
             match command {
                 Err(refusal) => self.on_settled(seq, Some(refused(seq, &refusal))),
@@ -86,11 +91,12 @@ impl Session {
 
     fn on_subscribe(&mut self, seq: u64, wanted: Subscribe) {
         if let Some(sub) = self.subs.of_channel(&wanted.ch) {
-            let answer = match &sub.at {
+            let first = self.outbox.first_waiting(sub.id);
+            let answer = match sub.stands_at(first) {
                 Some(at) => SessionDown::Subscribed {
                     re: Some(seq),
                     ch: &sub.channel,
-                    pos: at,
+                    pos: &at,
                     durable: sub.kind == ChannelKind::Durable,
                     state: sub.kind == ChannelKind::State,
                 }

@@ -1,6 +1,7 @@
 //! The subscriptions of a session: where each stands, and whether it reads live or from the log.
 
 use crate::protocol::channel::Channel;
+use crate::protocol::frame::Frame;
 use crate::protocol::position::{Epoch, Position, Tag};
 
 use super::Millis;
@@ -45,21 +46,34 @@ pub enum SubPhase {
         asked: bool,
         /// Not before this time.
         not_before: Millis,
-        /// The highest offset that is known to be there.
-        seen: u64,
+        /// The last event that came while the read was under way, and that it may not have seen.
+        seen: Option<(Epoch, u64)>,
     },
 }
 
 /// Whether the list of members must be read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum MembersPhase {
     /// The client has it, or does not want it.
     Fresh,
     /// Changes were dropped.
     Stale {
-        /// Whether a read is under way.
-        asked: bool,
+        /// Not to be read before this time.
+        not_before: Millis,
     },
+    /// It is being read; changes that come meanwhile may be above its version and are kept, bounded.
+    Reading {
+        /// What came.
+        came: Vec<Frame>,
+        /// Whether something did not fit: it must be read again.
+        dropped: bool,
+    },
+}
+
+impl MembersPhase {
+    pub(super) fn reading() -> Self {
+        Self::Reading { came: Vec::new(), dropped: false }
+    }
 }
 
 /// What to do with an event that came.
@@ -72,7 +86,7 @@ pub enum Verdict {
         /// How many ephemeral events are missing before it.
         missed: u64,
     },
-    /// Something before it is missing: read from the log.
+    /// Something before it is missing: read from the log, or the state by key.
     FallBehind,
 }
 
@@ -86,8 +100,26 @@ impl Sub {
             watches: false,
             at: None,
             phase: SubPhase::Pending { events: Vec::new(), dropped: 0 },
-            members: MembersPhase::Fresh,
+            members: MembersPhase::reading(),
         }
+    }
+
+    /// When something is to be read for it.
+    pub(super) fn reads_at(&self) -> Option<Millis> {
+        let page = match self.phase {
+            SubPhase::Behind { asked: false, not_before, .. } => Some(not_before),
+            SubPhase::Behind { .. } | SubPhase::Pending { .. } | SubPhase::Live => None,
+        };
+        let members = match self.members {
+            MembersPhase::Stale { not_before } => Some(not_before),
+            MembersPhase::Fresh | MembersPhase::Reading { .. } => None,
+        };
+        [page, members].into_iter().flatten().min()
+    }
+
+    /// The offset it stands at.
+    pub(super) fn stands_on(&self) -> u64 {
+        self.at.as_ref().map_or(0, |at| at.offset)
     }
 
     /// Whether it has begun.
@@ -98,7 +130,7 @@ impl Sub {
     /// Judges an event against where the subscription stands (contract D1, D2, D6).
     pub fn judge(&mut self, epoch: &Epoch, event: &EventInput) -> Verdict {
         if let SubPhase::Behind { seen, .. } = &mut self.phase {
-            *seen = (*seen).max(event.offset);
+            *seen = Some((epoch.clone(), event.offset));
             return Verdict::Drop;
         }
         let Some(at) = &self.at else { return Verdict::Drop };
@@ -108,8 +140,7 @@ impl Sub {
         }
         let follows = event.offset == at.offset + 1 && event.prev == at.tag;
         match self.kind {
-            ChannelKind::Durable if follows => Verdict::Take { missed: 0 },
-            ChannelKind::State if same_epoch => Verdict::Take { missed: 0 },
+            ChannelKind::Durable | ChannelKind::State if follows => Verdict::Take { missed: 0 },
             ChannelKind::Durable | ChannelKind::State => Verdict::FallBehind,
             ChannelKind::Ephemeral if same_epoch => {
                 Verdict::Take { missed: event.offset - at.offset - 1 }
@@ -127,15 +158,18 @@ impl Sub {
     }
 
     /// The subscription reads from the log after where it stands.
-    pub fn fall_behind(&mut self, seen: u64) {
-        self.phase = SubPhase::Behind { asked: false, not_before: 0, seen };
+    pub fn fall_behind(&mut self) {
+        self.phase = SubPhase::Behind { asked: false, not_before: 0, seen: None };
     }
 
-    /// Goes back to before the event at `offset`.
-    pub fn rewind(&mut self, offset: u64, prev: Tag) {
-        if let Some(at) = &mut self.at {
+    /// Where it stands without what waits, of which the first (offset, tag of the event before) is
+    /// given.
+    pub fn stands_at(&self, first: Option<(u64, Tag)>) -> Option<Position> {
+        let mut at = self.at.clone()?;
+        if let Some((offset, prev)) = first {
             (at.offset, at.tag) = (offset.saturating_sub(1), prev);
         }
+        Some(at)
     }
 }
 

@@ -45,6 +45,11 @@ impl Uplink {
         self.waiting.is_empty() && !self.running
     }
 
+    /// Whether a frame waits and none is being performed.
+    pub fn can_start(&self) -> bool {
+        !self.running && !self.waiting.is_empty()
+    }
+
     /// Takes a frame if it is the next and there is room. Returns whether it was taken.
     pub fn take(&mut self, frame: Numbered) -> bool {
         if frame.seq != self.taken + 1 || !self.has_room() {

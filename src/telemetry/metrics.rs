@@ -61,8 +61,6 @@ metrics! {
     sessions_closed: Family<ByCode, Counter> = "sessions_closed", "Sessions that ended, by code";
     /// Links that took a session, by transport.
     links: Family<ByCarrier, Counter> = "links", "Links that took a session, by transport";
-    /// Session frames that were handed to a link.
-    frames_down: Counter = "frames_down", "Session frames handed to a link";
     /// Session frames that were applied.
     frames_up: Counter = "frames_up", "Session frames applied";
     /// Events put into the mailboxes of sessions.
@@ -73,10 +71,8 @@ metrics! {
     publishes_refused: Family<ByCode, Counter> = "publishes_refused", "Publishes refused, by code";
     /// HTTP requests, by kind and class of the answer's status.
     http_requests: Family<ByRequest, Counter> = "http_requests", "HTTP requests, by kind and class of status";
-    /// Durable subscriptions that an outbox at its bound sent back to the log.
-    behind: Counter = "subscriptions_behind", "Durable subscriptions sent back to the log by an outbox at its bound";
-    /// Sessions whose outbox came to its bound.
-    outbox_overflow: Counter = "outbox_overflow", "Times that an outbox came to its bound";
+    /// Subscriptions that an outbox at its bound, or a hole, sent back to the log.
+    behind: Counter = "subscriptions_behind", "Subscriptions sent back to the log by an outbox at its bound";
     /// Ephemeral events that were not delivered, and told as `skipped`.
     skipped: Counter = "events_skipped", "Ephemeral events not delivered, told as skipped";
     /// Gaps told to readers, by reason.

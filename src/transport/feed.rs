@@ -71,7 +71,7 @@ pub(super) async fn feed(
     let _ = timeout(ENGINE_WAIT, collector.until(Page::begun)).await;
     let _ = timeout(waits, collector.until(|page| page.begun() && !page.is_empty())).await;
     drop(reading);
-    Ok(collector.answer())
+    collector.answer()
 }
 
 impl Query {
@@ -130,13 +130,16 @@ struct Collector {
 #[derive(Default)]
 struct Page {
     events: Vec<Frame>,
-    notes: Vec<Frame>,
+    gaps: Vec<Frame>,
+    skipped: u64,
     bytes: usize,
     cursor: Cursor,
     /// Channels whose replay is not over.
     replaying: usize,
     full: bool,
     closed: bool,
+    /// Why there is no page.
+    refusal: Option<Refusal>,
 }
 
 /// Ends the feed's session with the request.
@@ -158,7 +161,7 @@ impl Page {
     }
 
     fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.notes.is_empty() && !self.closed
+        self.events.is_empty() && self.gaps.is_empty() && self.skipped == 0 && !self.closed
     }
 
     fn take(&mut self, frame: &Frame) {
@@ -173,14 +176,16 @@ impl Page {
                 self.events.push(frame.clone());
                 self.full = self.events.len() >= EVENTS_MAX || self.bytes >= BYTES_MAX;
             }
-            Some("gap" | "skipped" | "error") => self.notes.push(frame.clone()),
+            Some("gap") => self.gaps.push(frame.clone()),
+            Some("skipped") => self.skipped += head.n.unwrap_or_default(),
+            Some("error") => {
+                self.refusal = Some(head.code.unwrap_or(ErrorCode::Internal).into());
+                self.closed = true;
+            }
             Some("caught_up") if head.ch.is_some() => {
                 self.replaying = self.replaying.saturating_sub(1);
             }
             _ => {}
-        }
-        if head.t == Some("error") {
-            self.replaying = self.replaying.saturating_sub(1);
         }
     }
 }
@@ -201,31 +206,37 @@ impl Collector {
         }
     }
 
-    fn answer(&self) -> Response {
+    fn answer(&self) -> Result<Response, Refused> {
         #[derive(serde::Serialize)]
         struct Answer {
             events: Vec<Box<RawValue>>,
             cursor: String,
             more: bool,
             #[serde(skip_serializing_if = "Vec::is_empty")]
-            notes: Vec<Box<RawValue>>,
+            gap: Vec<Box<RawValue>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            skipped: Option<u64>,
         }
         let page = self.page.lock();
-        let raw = |frame: &Frame| {
-            let text = String::from_utf8(frame.json().to_vec()).ok()?;
-            RawValue::from_string(text).ok()
-        };
+        if let Some(refusal) = &page.refusal {
+            return Err(refusal.clone().into());
+        }
         let answer = Answer {
             events: page.events.iter().filter_map(raw).collect(),
             cursor: page.cursor.encode(),
             more: page.full,
-            notes: page.notes.iter().filter_map(raw).collect(),
+            gap: page.gaps.iter().filter_map(raw).collect(),
+            skipped: (page.skipped > 0).then_some(page.skipped),
         };
         let json = serde_json::to_vec(&answer).unwrap_or_default();
         let mut response = Body::from(json).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
+        Ok(response)
     }
+}
+
+fn raw(frame: &Frame) -> Option<Box<RawValue>> {
+    RawValue::from_string(String::from_utf8(frame.json().to_vec()).ok()?).ok()
 }
 
 impl LinkPort for Collector {
@@ -244,8 +255,13 @@ impl LinkPort for Collector {
 
     fn answer(&self, _frames: Vec<Frame>) {}
 
-    fn close(&self, _refusal: Option<&Refusal>, _ended: bool) {
-        self.page.lock().closed = true;
+    fn close(&self, refusal: Option<&Refusal>, _ended: bool) {
+        let mut page = self.page.lock();
+        if page.events.is_empty() && !page.closed {
+            page.refusal = refusal.cloned();
+        }
+        page.closed = true;
+        drop(page);
         self.changed.notify_waiters();
     }
 }

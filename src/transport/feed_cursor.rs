@@ -20,7 +20,7 @@ pub(super) struct Cursor {
 }
 
 /// What a feed must know of a frame.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct Head<'a> {
     #[serde(borrow)]
     pub(super) t: Option<&'a str>,
@@ -30,12 +30,13 @@ pub(super) struct Head<'a> {
     pub(super) ch: Option<&'a str>,
     #[serde(borrow)]
     pub(super) pos: Option<&'a str>,
+    pub(super) n: Option<u64>,
+    pub(super) code: Option<ErrorCode>,
 }
 
 impl<'a> Head<'a> {
     pub(super) fn of(frame: &'a Frame) -> Self {
-        let nothing = Head { t: None, l: None, ch: None, pos: None };
-        serde_json::from_slice(frame.json()).unwrap_or(nothing)
+        serde_json::from_slice(frame.json()).unwrap_or_default()
     }
 }
 
@@ -118,9 +119,9 @@ mod tests {
     fn a_cursor_reads_what_it_writes() {
         let mut cursor = Cursor::default();
         let pos = "e.1.00000000000000ff";
-        cursor.follow(&Head { t: None, l: None, ch: Some("a"), pos: Some(pos) });
+        cursor.follow(&Head { ch: Some("a"), pos: Some(pos), ..Head::default() });
         assert_eq!(cursor.encode(), pos);
-        cursor.follow(&Head { t: None, l: None, ch: Some("b"), pos: Some(pos) });
+        cursor.follow(&Head { ch: Some("b"), pos: Some(pos), ..Head::default() });
         let read = Cursor::decode(Some(&cursor.encode()), &channels(&["a", "c"])).unwrap();
         assert!(read[0].1.is_some() && read[1].1.is_none());
     }

@@ -6,12 +6,16 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::telemetry::labels::Refused;
+use crate::telemetry::metrics::Metrics;
 
 /// How long a connection may take.
 #[derive(Debug, Clone, Copy)]
@@ -24,17 +28,26 @@ pub struct Limits {
 
 /// Requests of a connection that are not answered whole.
 #[derive(Debug, Clone, Default)]
-pub struct InFlight(Arc<AtomicUsize>);
+pub struct InFlight(Arc<Requests>);
+
+#[derive(Debug, Default)]
+struct Requests {
+    many: AtomicUsize,
+    /// The task of the connection: it reads on once the last answer is whole.
+    reader: AtomicWaker,
+}
 
 impl InFlight {
     /// One more, until the guard is dropped.
     pub fn begin(&self) -> InFlightGuard {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.many.fetch_add(1, Ordering::Relaxed);
         InFlightGuard(self.clone())
     }
 
-    fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+    /// Whether there are any; if so the task is woken when there are none.
+    fn any(&self, context: &Context<'_>) -> bool {
+        self.0.reader.register(context.waker());
+        self.0.many.load(Ordering::Acquire) > 0
     }
 }
 
@@ -44,7 +57,27 @@ pub struct InFlightGuard(InFlight);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        if self.0.0.many.fetch_sub(1, Ordering::Release) == 1 {
+            self.0.0.reader.wake();
+        }
+    }
+}
+
+/// Counts a connection while it lives, whatever it becomes.
+#[derive(Debug)]
+pub struct Counted(Arc<Metrics>);
+
+impl Counted {
+    /// One more.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.connections.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.dec();
     }
 }
 
@@ -52,6 +85,7 @@ impl Drop for InFlightGuard {
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
+    counted: Counted,
     limits: Limits,
     in_flight: InFlight,
     phase: Phase,
@@ -67,13 +101,13 @@ enum Phase {
 
 impl Socket {
     /// Wraps an accepted connection.
-    pub fn new(stream: TcpStream, limits: Limits, in_flight: InFlight) -> Self {
-        Self { stream, limits, in_flight, phase: Phase::Busy, deadline: None }
+    pub fn new(stream: TcpStream, counted: Counted, limits: Limits, in_flight: InFlight) -> Self {
+        Self { stream, counted, limits, in_flight, phase: Phase::Busy, deadline: None }
     }
 
-    /// The connection itself, after an upgrade.
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
+    /// The connection itself, after an upgrade, and what counts it.
+    pub fn into_parts(self) -> (TcpStream, Counted) {
+        (self.stream, self.counted)
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -91,7 +125,11 @@ impl Socket {
 
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(deadline) = &mut self.deadline else { return Poll::Pending };
-        deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        ready!(deadline.as_mut().poll(context));
+        if self.phase == Phase::Head {
+            self.counted.0.connection_refused(Refused::HeadTimeout);
+        }
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -104,7 +142,7 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buf);
         let got = buf.filled().len() > before;
-        if self.in_flight.any() {
+        if self.in_flight.any(context) {
             self.enter(Phase::Busy);
         } else if got || self.phase == Phase::Head {
             self.enter(Phase::Head);

@@ -175,7 +175,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-const numbers = "link from up n next re v at".split(" ");
+const numbers = "link from up n next re v at retry_ms".split(" ");
 const texts = "ticket via nonce ch pos id code reason user by key".split(" ");
 
 /** Whether every member that is there has its type. Who reads a member copes with its absence. */

@@ -4,7 +4,7 @@
  * ({@link Carrier.run}) decides; everything else tells it by ending what it waits for.
  */
 import type { State, Transport } from "../api.ts";
-import { backoff, HEALTHY_MS } from "../backoff.ts";
+import { backoff, HEALTHY_MS, RETRY_MS_MAX } from "../backoff.ts";
 import type { Env } from "../env.ts";
 import { refusal, retryOf, UNREACHABLE } from "../errors.ts";
 import type { LinkUp, OpenFrame, Refusal } from "../protocol/frames.ts";
@@ -89,11 +89,12 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
     }
   }
 
-  // Opening, and coming back.
-
   private async establish(): Promise<Refusal | undefined> {
     const resumed = this.session.ticket !== undefined;
-    const why = (await this.tokens.prepare(resumed)) ?? (await this.reach()) ?? this.takeWhy();
+    // Why the one before ended has been seen to: it must not end this one.
+    this.takeWhy();
+    const failed = (await this.tokens.prepare(resumed)) ?? (await this.reach());
+    const why = this.takeWhy() ?? failed;
     if (why || this.over) return why;
     this.tokens.shown();
     this.establishedAt = this.env.now();
@@ -108,15 +109,15 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
     const { session, token, exchanges } = this;
     const visible = this.visible();
     const kept = session.ticket !== undefined;
-    if (this.allowed.some((transport) => transport !== "websocket")) {
+    // A candidate has no place for a token, and without a fresh one an expired ticket opens nothing.
+    const renews = kept && token !== undefined;
+    if (renews || this.allowed.some((transport) => transport !== "websocket")) {
       const why = kept
         ? await exchanges.send({ higher: true, wait: 0, token, visible }, OPEN_MS, true)
         : await exchanges.run([this.opening({ wait: 0, visible })], OPEN_MS);
       if (why !== UNREACHABLE || exchanges.answered || !this.may("websocket")) return why;
     }
-    return (await this.prove("websocket", kept ? undefined : this.opening({ visible })))
-      ? undefined
-      : (this.takeWhy() ?? UNREACHABLE);
+    return this.prove("websocket", kept && !renews ? undefined : this.opening({ visible }));
   }
 
   private opening(options: { wait?: number; visible: boolean }): OpenFrame {
@@ -139,7 +140,7 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
       return;
     }
     const delayMs = backoff(this.tries++, wait.cap, wait.base, this.env.random());
-    await Promise.race([this.woken(), this.pause(why.retry_ms ?? delayMs)]);
+    await Promise.race([this.woken(), this.pause(Math.min(why.retry_ms ?? delayMs, RETRY_MS_MAX))]);
   }
 
   // The loop while there is a session.
@@ -213,15 +214,12 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
       return undefined;
     }
     const why = await done;
-    if (why === UNREACHABLE) this.holdMs = Math.max(HOLD_MIN_MS, wait / 2);
+    const tookMs = env.now() - sentAt;
+    if (why === UNREACHABLE && tookMs > HOLD_MIN_MS) this.holdMs = Math.max(HOLD_MIN_MS, wait / 2);
     // Answered at once with nothing: neither the network nor the gateway is to be flooded.
-    else if (!sends && session.count === count && env.now() - sentAt < GAP_MS) {
-      await this.pause(GAP_MS);
-    }
+    if (!why && !sends && session.count === count && tookMs < GAP_MS) await this.pause(GAP_MS);
     return why;
   }
-
-  // What the session answers to what came down.
 
   act(outputs: Output[], link?: Link): Refusal | undefined {
     let why: Refusal | undefined;
@@ -309,15 +307,14 @@ export class Carrier implements Host, UpstreamHost, ClimbHost {
     return this.allowed.includes(transport);
   }
 
-  /** Proves one transport; true where it is the link. With `first` it opens the session. */
-  async prove(transport: Exclude<Transport, "poll">, first?: OpenFrame): Promise<boolean> {
+  /** Proves one transport; the reason, where it did not become the link. With `first` it opens. */
+  async prove(transport: Link["transport"], first?: OpenFrame): Promise<Refusal | undefined> {
     while (this.probing) await this.probing.proven;
     const link = new Link(this, transport, first);
     this.probing = link;
     const proven = await link.proven;
     this.probing = undefined;
-    if (!proven && first) this.why ??= link.why;
-    return proven;
+    return proven ? undefined : (link.why ?? UNREACHABLE);
   }
 
   // What the page and the application ask for.

@@ -5,6 +5,7 @@
 import type { Transport } from "../api.ts";
 import { HEALTHY_MS } from "../backoff.ts";
 import type { Env } from "../env.ts";
+import type { Refusal } from "../protocol/frames.ts";
 import type { Session } from "../session/session.ts";
 import type { Link } from "./link.ts";
 
@@ -22,7 +23,8 @@ export interface ClimbHost {
   readonly over: boolean;
   /** The transports that may be used, best first. */
   readonly allowed: readonly Transport[];
-  prove(transport: Link["transport"]): Promise<boolean>;
+  /** The reason, where the transport did not become the link. */
+  prove(transport: Link["transport"]): Promise<Refusal | undefined>;
 }
 
 export class Climb {
@@ -40,7 +42,7 @@ export class Climb {
   /** Sees to it that a round runs or is planned. */
   plan(): void {
     const { env, over } = this.host;
-    if (this.timer !== undefined || this.running || over) return;
+    if (this.timer !== undefined || this.running || over || this.isTop()) return;
     const delayMs = DELAYS_MS[Math.min(this.rung++, DELAYS_MS.length - 1)] ?? 0;
     const often = env.now() - this.since < OFTEN_MS;
     if (delayMs === 0) void this.now();
@@ -77,11 +79,15 @@ export class Climb {
       if (host.over || host.session.ticket === undefined) return true;
       if (host.live?.transport === transport) break;
       if (transport === "poll") host.live?.ended(undefined);
-      if (transport === "poll" || (await host.prove(transport))) break;
+      if (transport === "poll" || !(await host.prove(transport))) break;
     }
     // The application changed its mind meanwhile.
     if (allowed !== host.allowed) return this.round();
     if (host.live && !allowed.includes(host.live.transport)) host.live.ended(undefined);
-    return (host.live?.transport ?? "poll") === allowed[0];
+    return this.isTop();
+  }
+
+  private isTop(): boolean {
+    return (this.host.live?.transport ?? "poll") === this.host.allowed[0];
   }
 }

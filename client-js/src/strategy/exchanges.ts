@@ -68,7 +68,7 @@ export class Exchanges {
     const { session } = this;
     let why: Refusal | undefined;
     for (const frame of frames) {
-      if (isLinkFrame(frame) && frame.l === "hello") {
+      if (isLinkFrame(frame) && frame.l === "hello" && session.ticket === undefined) {
         // The answer to another request: a cache.
         if (frame.nonce !== nonce) return UNREACHABLE;
         if (session.isCurrent(reader)) session.opened(frame);

@@ -130,6 +130,8 @@ export class Link implements Listener {
       session.opened(frame);
       this.reader = session.reader();
       this.step("attaching");
+      // Any frame after the hello makes the session more than provisional (PROTOCOL.md M14).
+      this.send({ l: "pong" });
     } else if (isLinkFrame(frame) && frame.l === "echo") {
       if (frame.id !== this.echo) return;
       this.echo = undefined;

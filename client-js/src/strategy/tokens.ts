@@ -22,6 +22,7 @@ export class Tokens {
   /** Refusals since a token was last accepted. */
   private refused = 0;
   private timer: unknown;
+  private lifeMs: number | undefined;
 
   private readonly push: Push;
 
@@ -50,6 +51,8 @@ export class Tokens {
 
   /** The server took what was shown. */
   shown(): void {
+    // An `attached` does not say how long it is good: as long as the one before, most likely.
+    if (this.fresh !== undefined) this.expires(this.lifeMs);
     this.fresh = undefined;
     this.refused = 0;
   }
@@ -63,6 +66,7 @@ export class Tokens {
   /** The token's remaining life is known: it is renewed in band, on whatever carries the session. */
   expires(inMs: number | undefined): void {
     if (!this.auth || typeof inMs !== "number") return;
+    this.lifeMs = inMs;
     this.env.clearTimeout(this.timer);
     const delayMs = Math.min(Math.max(inMs - RENEW_MS, inMs * 0.8), TIMER_MS_MAX);
     this.timer = this.env.setTimeout(() => void this.renew("expiring"), delayMs);

@@ -121,13 +121,12 @@ export class Gateway {
           pos: "0",
           more: false,
         });
-      case "presence":
-        return session.push({
-          t: "ok",
-          re,
-          users: { u1: { state: "online", last_seen: 5 } },
-          channels: {},
-        });
+      case "presence": {
+        const users = { u1: { state: "online", last_seen: 5 } };
+        const member = { id: "me", state: "online" };
+        const channels = (frame.chs ?? []).map((ch) => [ch, { n: 1, members: [member] }]);
+        return session.push({ t: "ok", re, users, channels: Object.fromEntries(channels) });
+      }
       case "auth":
         return session.push({ t: "ok", re, expires_ms: 100_000 });
       case "away":

@@ -23,6 +23,17 @@ pub enum Message<'a> {
     Close,
 }
 
+/// What becomes of the bytes after a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// They are decoded.
+    Decode,
+    /// They are kept until the next [`Decoder::feed`].
+    Keep,
+    /// They are dropped.
+    Drop,
+}
+
 /// Why a connection fails (sections 7.1.7, 7.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -82,14 +93,14 @@ impl Decoder {
         Self { partial: Vec::new(), message: Vec::new(), fragments: 0, message_bytes_max }
     }
 
-    /// Decodes what came; `on` gets every message in it and says whether to go on. What is left
-    /// after it said no is dropped.
+    /// Decodes what was kept and what came; `on` gets every message and says what becomes of the
+    /// rest. Bytes that are kept are as many as were fed.
     /// # Errors
     /// [`Failure`] at the first byte that cannot be.
     pub fn feed(
         &mut self,
         bytes: &mut [u8],
-        on: &mut dyn FnMut(Message<'_>) -> bool,
+        on: &mut dyn FnMut(Message<'_>) -> Next,
     ) -> Result<(), Failure> {
         if self.partial.is_empty() {
             let left = self.frames(bytes, on)?;
@@ -112,7 +123,7 @@ impl Decoder {
     fn frames(
         &mut self,
         mut bytes: &mut [u8],
-        on: &mut dyn FnMut(Message<'_>) -> bool,
+        on: &mut dyn FnMut(Message<'_>) -> Next,
     ) -> Result<usize, Failure> {
         let before = bytes.len();
         while let Some(header) = self.header(bytes)? {
@@ -124,8 +135,10 @@ impl Decoder {
             bytes = rest;
             let payload = frame.get_mut(header.len..).unwrap_or_default();
             unmask(payload, header.mask);
-            if !self.frame(&header, payload, on)? {
-                return Ok(before);
+            match self.frame(&header, payload, on)? {
+                Next::Decode => {}
+                Next::Keep => break,
+                Next::Drop => return Ok(before),
             }
         }
         Ok(before - bytes.len())
@@ -171,8 +184,8 @@ impl Decoder {
         &mut self,
         header: &Header,
         payload: &[u8],
-        on: &mut dyn FnMut(Message<'_>) -> bool,
-    ) -> Result<bool, Failure> {
+        on: &mut dyn FnMut(Message<'_>) -> Next,
+    ) -> Result<Next, Failure> {
         match header.opcode {
             8 => Ok(on(Message::Close)),
             9 => Ok(on(Message::Ping(payload))),
@@ -188,22 +201,22 @@ impl Decoder {
         &mut self,
         fin: bool,
         payload: &[u8],
-        on: &mut dyn FnMut(Message<'_>) -> bool,
-    ) -> Result<bool, Failure> {
+        on: &mut dyn FnMut(Message<'_>) -> Next,
+    ) -> Result<Next, Failure> {
         self.fragments += 1;
         if self.fragments > FRAGMENTS_MAX {
             return Err(Failure::Flood);
         }
         self.message.extend_from_slice(payload);
         if !fin {
-            return Ok(true);
+            return Ok(Next::Decode);
         }
         self.fragments = 0;
         text(&std::mem::take(&mut self.message), on)
     }
 }
 
-fn text(payload: &[u8], on: &mut dyn FnMut(Message<'_>) -> bool) -> Result<bool, Failure> {
+fn text(payload: &[u8], on: &mut dyn FnMut(Message<'_>) -> Next) -> Result<Next, Failure> {
     let text = str::from_utf8(payload).map_err(|_| Failure::Utf8)?;
     Ok(on(Message::Text(text)))
 }

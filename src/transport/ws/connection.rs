@@ -24,8 +24,9 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::up::{self, LinkUp, Up};
 use crate::session::input::{AttachInput, ConnId, ConnKind, Input, Target};
 use crate::telemetry::clock::now_ms;
+use crate::transport::socket::Counted;
 
-use super::codec::{Decoder, Failure, Message, pong_frame};
+use super::codec::{Decoder, Failure, Message, Next, pong_frame};
 use super::port::{Drained, WsPort};
 
 /// Bytes read at once at most, into a buffer that all connections of a thread share.
@@ -42,7 +43,7 @@ thread_local! {
 /// Serves a connection in a new task, so that nothing of the handshake's stays allocated.
 pub(super) fn serve(
     gateway: Arc<Gateway>,
-    stream: TcpStream,
+    (stream, counted): (TcpStream, Counted),
     read: &[u8],
     nonce: String,
     bearer: Option<String>,
@@ -64,6 +65,7 @@ pub(super) fn serve(
         }
         served.lost();
         close(served.port).await;
+        drop(counted);
     });
 }
 
@@ -108,7 +110,15 @@ impl Connection {
                     self.port.close(Some(&ErrorCode::OpenTimeout.into()), false);
                     return Poll::Ready(true);
                 }
-                Stage::Open(_) if due => self.timer = None,
+                Stage::Open(_) if due => {
+                    self.timer = None;
+                    self.pause();
+                    if self.timer.is_none() {
+                        // What was read before the pause.
+                        self.decode(&mut []);
+                    }
+                    return Poll::Ready(true);
+                }
                 // Paused: the peer's window fills.
                 Stage::Open(_) => return Poll::Pending,
                 Stage::Opening(_) => {}
@@ -155,8 +165,8 @@ impl Connection {
         }
     }
 
-    fn message(&mut self, message: Message<'_>) -> bool {
-        match message {
+    fn message(&mut self, message: Message<'_>) -> Next {
+        let goes_on = match message {
             Message::Text(text) => self.text(text),
             Message::Ping(payload) => {
                 self.port.control(pong_frame(payload));
@@ -168,6 +178,11 @@ impl Connection {
                 self.port.finish();
                 false
             }
+        };
+        match &self.stage {
+            _ if !goes_on => Next::Drop,
+            Stage::Open(driver) if self.timer.is_some() || !driver.takes_up() => Next::Keep,
+            Stage::Opening(_) | Stage::Open(_) => Next::Decode,
         }
     }
 

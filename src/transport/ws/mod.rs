@@ -9,19 +9,22 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::gateway::Gateway;
 use crate::protocol::error::{ErrorCode, Refusal};
 
 use super::negotiate::{Refused, bearer, nonce};
-use super::socket::Socket;
+use super::socket::{Counted, Socket};
 
 /// Answers the handshake and serves the connection in a task of its own.
 pub(super) async fn upgrade(
@@ -36,8 +39,8 @@ pub(super) async fn upgrade(
     let upgrade = upgrade.ok_or(ErrorCode::UpgradeRequired)?;
     let server = Arc::clone(&gateway);
     gateway.spawn(async move {
-        if let Some((stream, read)) = upgraded(upgrade).await {
-            connection::serve(server, stream, &read, nonce, bearer);
+        if let Some((stream, counted, read)) = upgraded(upgrade).await {
+            connection::serve(server, (stream, counted), &read, nonce, bearer);
         }
     });
     let mut response = Response::default();
@@ -62,8 +65,7 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, Refused> {
     let bad_key = || Refusal::new(ErrorCode::BadRequest).because("the WebSocket key is malformed");
     let key = headers.get(SEC_WEBSOCKET_KEY).ok_or_else(bad_key)?;
     // 16 bytes in base64 (section 4.1).
-    let fits = key.len() == 24 && key.as_bytes().ends_with(b"==");
-    if !fits {
+    if !STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16) {
         return Err(bad_key().into());
     }
     let accept = derive_accept_key(key.as_bytes());
@@ -71,9 +73,10 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, Refused> {
 }
 
 /// The socket under an upgraded connection, and what was read beyond the handshake.
-async fn upgraded(upgrade: OnUpgrade) -> Option<(tokio::net::TcpStream, Vec<u8>)> {
+async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Counted, Vec<u8>)> {
     let upgraded = upgrade.await.ok()?;
     let parts = upgraded.downcast::<TokioIo<Socket>>().ok()?;
     // Copied: the bytes are a view of hyper's whole buffer.
-    Some((parts.io.into_inner().into_stream(), parts.read_buf.to_vec()))
+    let (stream, counted) = parts.io.into_inner().into_parts();
+    Some((stream, counted, parts.read_buf.to_vec()))
 }

@@ -1,6 +1,9 @@
 //! The shell around a session: a value behind a mutex that whoever has input runs (a link's task,
 //! the fan-out, a timer), not a task a session.
 
+mod drain;
+mod gathered;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,23 +14,19 @@ use crate::auth::Identity;
 use crate::engine::types::MemberId;
 use crate::hub::{Mailbox, Post, PostKind};
 use crate::protocol::channel::Channel;
-use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::error::ErrorCode;
 use crate::protocol::frame::Frame;
 use crate::protocol::up::Numbered;
 use crate::session::input::{
-    AttachInput, ConnId, ConnKind, Effect, EventInput, Input, Output, SubId, Target,
+    AttachInput, ConnId, ConnKind, Effect, EventInput, Input, SubId, Target,
 };
 use crate::session::{Millis, Session};
 use crate::telemetry::clock::now_ms;
-use crate::telemetry::labels::Carrier;
 
-use super::gathered::Gathered;
-use super::link::{Flow, LinkPort};
+use self::drain::{Conn, State};
+use super::Gateway;
+use super::link::LinkPort;
 use super::rate::Meter;
-use super::{Gateway, effects};
-
-/// Frames that are written at once at most.
-const BATCH_FRAMES: usize = 64;
 
 /// One session of this node.
 pub struct Driver {
@@ -42,30 +41,6 @@ pub struct Driver {
     pub(super) gateway: Arc<Gateway>,
     me: Weak<Driver>,
     state: Mutex<State>,
-}
-
-struct State {
-    session: Session,
-    conns: Vec<Conn>,
-    identity: Arc<Identity>,
-    effects: VecDeque<Effect>,
-    /// Whether a task performs the effects.
-    performing: bool,
-    /// When the wheel wakes this session next; 0 where it does not.
-    wakes_at: Millis,
-    /// Rises with each assertion of presence.
-    fence: u64,
-    /// What the metrics count it under.
-    carrier: Option<Carrier>,
-    /// How fast frames come up.
-    pace: Meter,
-}
-
-/// A connection or request that belongs to the session now.
-struct Conn {
-    id: ConnId,
-    nonce: Box<str>,
-    port: Arc<dyn LinkPort>,
 }
 
 /// What a driver begins with.
@@ -90,6 +65,7 @@ impl Driver {
             fence: 0,
             carrier: None,
             pace: Meter::default(),
+            begun: Vec::new(),
         };
         Arc::new_cyclic(|me| Self {
             id: begun.id,
@@ -226,6 +202,18 @@ impl Driver {
         state.fence
     }
 
+    /// A subscription holds its place in the fan-out.
+    pub(super) fn begun(&self, sub: SubId) {
+        self.state.lock().begun.push(sub);
+    }
+
+    /// Whether a subscription held its place; it does no longer.
+    pub(super) fn take_begun(&self, sub: SubId) -> bool {
+        let begun = &mut self.state.lock().begun;
+        let index = begun.iter().position(|held| *held == sub);
+        index.map(|index| begun.swap_remove(index)).is_some()
+    }
+
     /// The next effect to perform; `None` ends the task that asks.
     pub(super) fn next_effect(&self) -> Option<Effect> {
         let mut state = self.state.lock();
@@ -235,123 +223,6 @@ impl Driver {
             state.effects = VecDeque::new();
         }
         effect
-    }
-
-    /// Performs what the session asks for. `schedules`: the time to wake may have changed.
-    fn drain(&self, state: &mut State, schedules: bool) {
-        let mut batch = Batch::default();
-        loop {
-            while let Some(output) = state.session.poll() {
-                self.perform(state, &mut batch, output);
-            }
-            if !batch.flush(state) {
-                break;
-            }
-        }
-        if schedules {
-            self.schedule(state);
-            self.count(state);
-        }
-        if !state.performing && !state.effects.is_empty() {
-            state.performing = true;
-            if let Some(me) = self.me.upgrade() {
-                self.gateway.tasks.spawn(effects::run(me));
-            }
-        }
-    }
-
-    fn perform(&self, state: &mut State, batch: &mut Batch, output: Output) {
-        match output {
-            Output::Send { conn, frame } | Output::Control { conn, frame } => {
-                batch.add(state, conn, frame);
-            }
-            Output::Answer { conn, frames } => {
-                if let Some(port) = state.take_conn(conn) {
-                    port.answer(frames);
-                }
-            }
-            Output::Close { conn, code, ended } => {
-                batch.flush(state);
-                if let Some(port) = state.take_conn(conn) {
-                    port.close(code.as_ref(), ended);
-                }
-            }
-            Output::Effect(effect) => state.effects.push_back(effect),
-            Output::Ended => {
-                for conn in std::mem::take(&mut state.conns) {
-                    let closed = Refusal::new(ErrorCode::SessionGone);
-                    conn.port.close(Some(&closed), true);
-                }
-                self.gateway.forget(self);
-            }
-        }
-    }
-
-    fn schedule(&self, state: &mut State) {
-        let Some(at) = state.session.wake_at() else { return };
-        if state.wakes_at == 0 || at < state.wakes_at {
-            state.wakes_at = at;
-            self.gateway.wheel.schedule(at, self.me.clone());
-        }
-    }
-}
-
-impl Driver {
-    /// Keeps the metrics' count of sessions by what carries them.
-    fn count(&self, state: &mut State) {
-        let carrier = match state.session.link_conn() {
-            _ if state.session.is_ended() => None,
-            None => Some(Carrier::Detached),
-            Some(id) => {
-                let conn = state.conns.iter().find(|conn| conn.id == id);
-                Some(conn.map_or(Carrier::Poll, |conn| conn.port.carrier()))
-            }
-        };
-        if carrier != state.carrier {
-            self.gateway.metrics.carried(state.carrier, carrier);
-            if let Some(carrier) = carrier.filter(|carrier| *carrier != Carrier::Detached) {
-                self.gateway.metrics.linked(carrier);
-            }
-            state.carrier = carrier;
-        }
-    }
-}
-
-impl State {
-    fn take_conn(&mut self, id: ConnId) -> Option<Arc<dyn LinkPort>> {
-        let index = self.conns.iter().position(|conn| conn.id == id)?;
-        Some(self.conns.swap_remove(index).port)
-    }
-}
-
-/// Frames for one connection that are written at once.
-#[derive(Default)]
-struct Batch {
-    conn: Option<ConnId>,
-    frames: Gathered,
-}
-
-impl Batch {
-    fn add(&mut self, state: &mut State, conn: ConnId, frame: Frame) {
-        if self.conn != Some(conn) || self.frames.as_slice().len() >= BATCH_FRAMES {
-            self.flush(state);
-            self.conn = Some(conn);
-        }
-        self.frames.push(frame);
-    }
-
-    /// Writes what was gathered. Returns whether there was anything.
-    fn flush(&mut self, state: &mut State) -> bool {
-        let Some(id) = self.conn.take() else { return false };
-        let frames = std::mem::take(&mut self.frames);
-        let flow = match state.conns.iter().find(|conn| conn.id == id) {
-            Some(conn) => conn.port.write(frames.as_slice()),
-            None => Flow::Blocked,
-        };
-        if flow == Flow::Blocked {
-            state.session.handle(Input::Blocked { conn: id }, now_ms());
-        }
-        true
     }
 }
 

@@ -1,0 +1,97 @@
+/** Networks and browsers that have no WebSocket, or little else. */
+import { describe, expect, test } from "vitest";
+import { fresh, until, Visitor } from "./kit/visitor.ts";
+
+/** Both say something, and both hear it once. */
+async function chatWorks(one: Visitor, other: Visitor, channel: string): Promise<void> {
+  const before = (await other.events(channel)).length;
+  await one.publish(channel, "question");
+  await other.publish(channel, "answer");
+  for (const visitor of [one, other]) {
+    const data = await visitor.received(channel, before + 2);
+    expect(data.slice(before)).toEqual(["question", "answer"]);
+  }
+}
+
+describe("where the handshake of a WebSocket", () => {
+  // spec: S4
+  // demand: 10, 93
+  test.each([
+    ["is reset", "reset"],
+    ["is swallowed", "hang"],
+  ] as const)(
+    "%s the chat goes by a stream, and climbs back when it is let through",
+    async (_, fate) => {
+      const chat = fresh("chat");
+      const [visitor, friend] = await Promise.all([Visitor.open(), Visitor.open()]);
+      visitor.shim.upgrades = fate;
+      for (const one of [visitor, friend]) {
+        await one.connect({}, { [chat]: {} });
+        await one.joined(chat);
+      }
+      await chatWorks(visitor, friend, chat);
+      await visitor.connected("stream");
+      await chatWorks(visitor, friend, chat);
+
+      visitor.shim.upgrades = "pass";
+      await visitor.connected("websocket");
+      await chatWorks(visitor, friend, chat);
+      expect(await visitor.notes("resumed")).toEqual([]);
+    },
+  );
+});
+
+// spec: M26, S4
+// demand: 59, 93
+test("a way down that stalls is noticed when something is sent, and nothing is lost", async () => {
+  const chat = fresh("chat");
+  const [visitor, friend] = await Promise.all([Visitor.open(), Visitor.open()]);
+  for (const one of [visitor, friend]) {
+    await one.connect({}, { [chat]: {} });
+    await one.connected("websocket");
+    await one.joined(chat);
+  }
+  visitor.shim.stallDown();
+  await friend.publish(chat, "can you hear me?");
+  await visitor.publish(chat, "now I can");
+  for (const one of [visitor, friend]) {
+    expect(await one.received(chat, 2)).toEqual(["can you hear me?", "now I can"]);
+  }
+});
+
+/** Takes away what an old browser does not have. */
+function age(): void {
+  for (const name of ["WebSocket", "EventSource", "SharedWorker", "BroadcastChannel"]) {
+    Reflect.deleteProperty(globalThis, name);
+  }
+  Reflect.deleteProperty(Response.prototype, "body");
+  Reflect.deleteProperty(AbortSignal, "any");
+  Reflect.deleteProperty(AbortSignal, "timeout");
+  Reflect.deleteProperty(Navigator.prototype, "locks");
+}
+
+// spec: S2
+// demand: 11
+test("an old browser without WebSocket, EventSource, streaming fetch and locks chats by polls", async () => {
+  const chat = fresh("chat");
+  const [visitor, friend] = await Promise.all([Visitor.open({ init: age }), Visitor.open()]);
+  for (const one of [visitor, friend]) {
+    await one.connect({}, { [chat]: { presence: true } });
+    await one.joined(chat);
+  }
+  const missing = await visitor.page.evaluate(() =>
+    [globalThis.WebSocket, globalThis.EventSource, new Response("x").body, navigator.locks].every(
+      (api) => api === undefined,
+    ),
+  );
+  expect(missing).toBe(true);
+  for (let round = 0; round < 3; round += 1) await chatWorks(visitor, friend, chat);
+  await until("they see each other", async () => {
+    const counts = [visitor, friend].map((one) =>
+      one.page.evaluate((chat) => lab.client.channel(chat).presence.count, chat),
+    );
+    return (await Promise.all(counts)).every((count) => count === 2);
+  });
+  expect(await visitor.page.evaluate(() => lab.client.transport)).toBe("poll");
+  expect([...visitor.uncaught, ...visitor.complaints]).toEqual([]);
+});

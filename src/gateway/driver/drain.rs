@@ -1,0 +1,171 @@
+//! What follows from an input: frames to write, answers, effects, times to wake, and the metrics.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::auth::Identity;
+use crate::gateway::effects;
+use crate::gateway::link::{Flow, LinkPort};
+use crate::gateway::rate::Meter;
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::frame::Frame;
+use crate::session::input::{ConnId, Effect, Input, Output, SubId};
+use crate::session::{Millis, Session, Tally};
+use crate::telemetry::clock::now_ms;
+use crate::telemetry::labels::Carrier;
+
+use super::Driver;
+use super::gathered::Gathered;
+
+/// Frames that are written at once at most.
+const BATCH_FRAMES: usize = 64;
+
+pub(super) struct State {
+    pub(super) session: Session,
+    pub(super) conns: Vec<Conn>,
+    pub(super) identity: Arc<Identity>,
+    pub(super) effects: VecDeque<Effect>,
+    /// Whether a task performs the effects.
+    pub(super) performing: bool,
+    /// When the wheel wakes this session next; 0 where it does not.
+    pub(super) wakes_at: Millis,
+    /// Rises with each assertion of presence.
+    pub(super) fence: u64,
+    /// What the metrics count it under.
+    pub(super) carrier: Option<Carrier>,
+    /// How fast frames come up.
+    pub(super) pace: Meter,
+    /// Subscriptions that hold a place in the fan-out.
+    pub(super) begun: Vec<SubId>,
+}
+
+/// A connection or request that belongs to the session now.
+pub(super) struct Conn {
+    pub(super) id: ConnId,
+    pub(super) nonce: Box<str>,
+    pub(super) port: Arc<dyn LinkPort>,
+}
+
+impl Driver {
+    /// Performs what the session asks for. `schedules`: the time to wake may have changed.
+    pub(super) fn drain(&self, state: &mut State, schedules: bool) {
+        let mut batch = Batch::default();
+        loop {
+            while let Some(output) = state.session.poll() {
+                self.perform(state, &mut batch, output);
+            }
+            if !batch.flush(state) {
+                break;
+            }
+        }
+        if schedules {
+            self.schedule(state);
+            self.count(state);
+        }
+        if !state.performing && !state.effects.is_empty() {
+            state.performing = true;
+            if let Some(me) = self.me.upgrade() {
+                self.gateway.tasks.spawn(effects::run(me));
+            }
+        }
+    }
+
+    fn perform(&self, state: &mut State, batch: &mut Batch, output: Output) {
+        match output {
+            Output::Send { conn, frame } | Output::Control { conn, frame } => {
+                batch.add(state, conn, frame);
+            }
+            Output::Answer { conn, frames } => {
+                if let Some(port) = state.take_conn(conn) {
+                    port.answer(frames);
+                }
+            }
+            Output::Close { conn, code, ended } => {
+                batch.flush(state);
+                if let Some(port) = state.take_conn(conn) {
+                    port.close(code.as_ref(), ended);
+                }
+            }
+            Output::Effect(effect) => state.effects.push_back(effect),
+            Output::Ended => {
+                for conn in std::mem::take(&mut state.conns) {
+                    let closed = Refusal::new(ErrorCode::SessionGone);
+                    conn.port.close(Some(&closed), true);
+                }
+                let code = state.session.ended_with().unwrap_or(ErrorCode::SessionGone);
+                self.gateway.metrics.closed(code);
+                self.gateway.forget(self);
+            }
+        }
+    }
+
+    fn schedule(&self, state: &mut State) {
+        let Some(at) = state.session.wake_at() else { return };
+        if state.wakes_at == 0 || at < state.wakes_at {
+            state.wakes_at = at;
+            self.gateway.wheel.schedule(at, self.me.clone());
+        }
+    }
+
+    /// Keeps the metrics: sessions by what carries them, and what the session counted.
+    fn count(&self, state: &mut State) {
+        let carrier = match state.session.link_conn() {
+            _ if state.session.is_ended() => None,
+            None => Some(Carrier::Detached),
+            Some(id) => {
+                let conn = state.conns.iter().find(|conn| conn.id == id);
+                Some(conn.map_or(Carrier::Poll, |conn| conn.port.carrier()))
+            }
+        };
+        let tally = state.session.take_tally();
+        if tally != Tally::default() {
+            self.gateway.metrics.behind.inc_by(tally.behind);
+            self.gateway.metrics.skipped.inc_by(tally.skipped);
+        }
+        if carrier != state.carrier {
+            self.gateway.metrics.carried(state.carrier, carrier);
+            if let Some(carrier) = carrier.filter(|carrier| *carrier != Carrier::Detached) {
+                self.gateway.metrics.linked(carrier);
+            }
+            state.carrier = carrier;
+        }
+    }
+}
+
+impl State {
+    fn take_conn(&mut self, id: ConnId) -> Option<Arc<dyn LinkPort>> {
+        let index = self.conns.iter().position(|conn| conn.id == id)?;
+        Some(self.conns.swap_remove(index).port)
+    }
+}
+
+/// Frames for one connection that are written at once.
+#[derive(Default)]
+struct Batch {
+    conn: Option<ConnId>,
+    frames: Gathered,
+}
+
+impl Batch {
+    fn add(&mut self, state: &mut State, conn: ConnId, frame: Frame) {
+        if self.conn != Some(conn) || self.frames.as_slice().len() >= BATCH_FRAMES {
+            self.flush(state);
+            self.conn = Some(conn);
+        }
+        self.frames.push(frame);
+    }
+
+    /// Writes what was gathered. Returns whether there was anything.
+    fn flush(&mut self, state: &mut State) -> bool {
+        let Some(id) = self.conn.take() else { return false };
+        let frames = std::mem::take(&mut self.frames);
+        let flow = match state.conns.iter().find(|conn| conn.id == id) {
+            Some(conn) => conn.port.write(frames.as_slice()),
+            None => Flow::Blocked,
+        };
+        if flow == Flow::Blocked {
+            state.session.handle(Input::Blocked { conn: id }, now_ms());
+        }
+        true
+    }
+}

@@ -1,0 +1,70 @@
+//! R1, R3: what observers of presence are told.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::super::history::{Change, Record};
+use super::Verdict;
+
+/// What one observer knows of one channel.
+#[derive(Default)]
+struct Seen<'a> {
+    v: u64,
+    there: HashSet<&'a str>,
+}
+
+/// Judges it: each session of the run that was never closed is taken to have come back in time.
+pub(super) fn check(history: &[Record], verdict: &mut Verdict) {
+    let mut known: HashSet<&str> = HashSet::new();
+    let mut closed: HashSet<&str> = HashSet::new();
+    let mut seen: BTreeMap<(&str, &str), Seen<'_>> = BTreeMap::new();
+    let mut leaves: HashMap<(&str, &str, &str), u64> = HashMap::new();
+    for record in history {
+        match record {
+            Record::Opened { member, .. } => {
+                known.insert(member);
+            }
+            Record::Closed { member, .. } => {
+                closed.insert(member);
+            }
+            Record::Presence { client, ch, v, change } => {
+                let list = seen.entry((client, ch)).or_default();
+                if *v <= list.v && !matches!(change, Change::Members(_)) {
+                    continue;
+                }
+                list.v = *v;
+                match change {
+                    Change::Members(all) => {
+                        list.there = all.iter().map(String::as_str).collect();
+                    }
+                    Change::Join(member) => {
+                        verdict.unless(list.there.insert(member), "R1", || {
+                            format!("{client}: {member} joined {ch} and was there")
+                        });
+                    }
+                    Change::Update(_) => {}
+                    Change::Leave(member) => {
+                        verdict.unless(list.there.remove(member.as_str()), "R1", || {
+                            format!("{client}: {member} left {ch} and was not there")
+                        });
+                        *leaves.entry((client, ch, member)).or_default() += 1;
+                        let stays =
+                            known.contains(member.as_str()) && !closed.contains(member.as_str());
+                        verdict.unless(!stays, "R3", || {
+                            format!("{client}: {member} left {ch}, but it came back in time")
+                        });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    for record in history {
+        let Record::Quiet { client } = record else { continue };
+        for ((observer, ch), list) in seen.iter().filter(|((who, _), _)| who == client) {
+            let ghosts: Vec<_> = list.there.intersection(&closed).collect();
+            verdict.unless(ghosts.is_empty(), "R1", || {
+                format!("{observer}: {ghosts:?} are closed and were never seen to leave {ch}")
+            });
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The server as a process of its own, on a port that the system gives.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use rand::seq::IndexedRandom as _;
+use serde_json::Value;
+use toml::Table;
+
+use super::http::{Request, Response};
+
+/// The addresses of servers to use instead of starting one, with commas between.
+const SERVERS: &str = "THROUGHLINE_TEST_SERVERS";
+/// The key of the API in `suite.toml`.
+pub const API_KEY: &str = "suite";
+
+/// A configuration: the suite's, and what a test lays on it.
+pub struct Setup(Table);
+
+impl Setup {
+    /// The suite's.
+    pub fn suite() -> Self {
+        Self(include_str!("suite.toml").parse().expect("suite.toml is TOML"))
+    }
+
+    /// Sets a dotted key to a value, written as in TOML.
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        let parsed: Table = format!("v = {value}").parse().expect(value);
+        let (mut table, mut parts) = (&mut self.0, key.split('.').peekable());
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                table.insert(part.to_owned(), parsed["v"].clone());
+                break;
+            }
+            let inner = table.entry(part).or_insert_with(|| Table::new().into());
+            table = inner.as_table_mut().expect("a part of a key is a table");
+        }
+        self
+    }
+
+    /// Starts a server with it.
+    pub fn start(self) -> Server {
+        Server::start(&self.0)
+    }
+
+    /// Starts a server with it, for tests that take one or several alike.
+    pub fn servers(self) -> Servers {
+        let server = self.start();
+        Servers { addresses: vec![server.address].into(), own: Some(Arc::new(server)) }
+    }
+}
+
+/// A process; killed when dropped.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Server {
+    fn start(config: &Table) -> Self {
+        let folder = super::unique("server");
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
+        std::fs::create_dir_all(&folder).expect("a folder of its own");
+        let file = folder.join("throughline.toml");
+        std::fs::write(&file, config.to_string()).expect("a configuration file");
+        let log = std::fs::File::create(folder.join("log")).expect("a log file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+        // The suite's own settings are in the environment, where the server looks for its.
+        let settings = std::env::vars_os().map(|(name, _)| name);
+        for name in settings.filter(|name| name.to_string_lossy().starts_with("THROUGHLINE_")) {
+            command.env_remove(name);
+        }
+        let mut child = command
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("the server starts");
+        let stdout = child.stdout.take().expect("its standard output");
+        let address = BufReader::new(stdout).lines().map_while(Result::ok).find_map(|line| {
+            line.strip_prefix("listening on http://").and_then(|address| address.parse().ok())
+        });
+        let address = address.unwrap_or_else(|| {
+            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            panic!("the server did not say where it listens:\n{log}")
+        });
+        Self { address, child, folder }
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Its private memory, in bytes (Linux `smaps_rollup`: `Private_Clean` and `Private_Dirty`).
+    pub fn private_memory(&self) -> u64 {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = std::fs::read_to_string(path).expect("smaps_rollup");
+        let private = text.lines().filter(|line| line.starts_with("Private_"));
+        let kib = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        kib.sum::<u64>() * 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the server's log is in {}", self.folder.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// One server or several that act as one: each request goes to one of them at random.
+#[derive(Clone)]
+pub struct Servers {
+    addresses: Arc<[SocketAddr]>,
+    own: Option<Arc<Server>>,
+}
+
+impl Servers {
+    /// Those of the environment, or one that is started.
+    pub fn suite() -> Self {
+        let Ok(list) = std::env::var(SERVERS) else { return Setup::suite().servers() };
+        let parse = |address: &str| address.trim().parse().expect("an address in the list");
+        Self { addresses: list.split(',').map(parse).collect(), own: None }
+    }
+
+    /// One of them.
+    pub fn pick(&self) -> SocketAddr {
+        *self.addresses.choose(&mut rand::rng()).expect("at least one server")
+    }
+
+    /// The one that the test started.
+    pub fn own(&self) -> &Server {
+        self.own.as_ref().expect("a server of its own")
+    }
+
+    /// A request to one of them.
+    pub async fn send(&self, request: Request) -> Response {
+        request.send(self.pick()).await.expect("an answer")
+    }
+
+    /// A call of the application's API.
+    pub async fn api(&self, path: &str, body: &Value) -> Response {
+        let request = Request::post(&format!("/api{path}"), body.to_string());
+        let request = request.header("content-type", "application/json");
+        self.send(request.header("authorization", &format!("Bearer {API_KEY}"))).await
+    }
+
+    /// A question to the application's API.
+    pub async fn api_get(&self, path: &str) -> Value {
+        let request = Request::get(&format!("/api{path}"));
+        let answer = self.send(request.header("authorization", &format!("Bearer {API_KEY}"))).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// Publishes through the API; the receipt.
+    pub async fn publish(&self, channel: &str, data: impl Into<Value>) -> Value {
+        let body = serde_json::json!({ "channel": channel, "data": data.into() });
+        let answer = self.api("/publish", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// The position of the last event of a durable channel.
+    pub async fn top(&self, channel: &str) -> String {
+        let page = self.api_get(&format!("/history?channel={channel}&limit=1000")).await;
+        super::text(&page, "pos").to_owned()
+    }
+
+    /// Publishes a batch to a durable channel through the API.
+    pub async fn publish_many(&self, channel: &str, data: impl IntoIterator<Item = Value>) {
+        let events: Vec<_> = data.into_iter().map(|d| serde_json::json!({ "data": d })).collect();
+        for events in events.chunks(500) {
+            let body = serde_json::json!({ "batches": [{ "channel": channel, "events": events }] });
+            let answer = self.api("/batch", &body).await.json();
+            assert!(answer["results"][0]["pos"].is_string(), "{answer}");
+        }
+    }
+
+    /// The sum of a metric's samples whose name and labels begin with `name`, over all servers.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let mut sum = 0.0;
+        for address in &*self.addresses {
+            let answer = Request::get("/metrics").send(*address).await.expect("metrics");
+            let text = answer.text();
+            let lines = text.lines().filter(|line| line.starts_with(name));
+            sum +=
+                lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>();
+        }
+        sum
+    }
+}

@@ -1,0 +1,147 @@
+//! A TCP shim between a client and the servers: it cuts, stalls, delays and splits what passes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::server::Servers;
+
+/// How connections end that are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// With an orderly end (FIN).
+    Fin,
+    /// At once (RST).
+    Rst,
+}
+
+/// What happens to what passes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Weather {
+    /// Nothing passes to the client.
+    pub stall_down: bool,
+    /// Nothing passes to the server.
+    pub stall_up: bool,
+    /// How long each piece is held.
+    pub delay: Duration,
+    /// How many bytes are written at once at most; 0 for no bound.
+    pub split: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    weather: Weather,
+    /// Rises with each cut.
+    cuts: u64,
+    hard: bool,
+}
+
+/// A shim: connections are carried until it is dropped.
+pub struct Shim {
+    /// Where a client connects.
+    pub address: SocketAddr,
+    state: Arc<watch::Sender<State>>,
+    accepts: AbortHandle,
+}
+
+impl Shim {
+    /// Before the servers; each connection goes to one at random.
+    pub async fn before(servers: &Servers) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let state = Arc::new(watch::Sender::new(State::default()));
+        let (servers, changes) = (servers.clone(), Arc::clone(&state));
+        let accepts = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (to, changes) = (servers.pick(), changes.subscribe());
+                tokio::spawn(carry(client, to, changes));
+            }
+        });
+        Self { address, state, accepts: accepts.abort_handle() }
+    }
+
+    /// Changes what happens to what passes.
+    pub fn weather(&self, weather: Weather) {
+        self.state.send_modify(|state| state.weather = weather);
+    }
+
+    /// Cuts every connection there is.
+    pub fn cut(&self, how: Cut) {
+        self.state.send_modify(|state| {
+            state.cuts += 1;
+            state.hard = how == Cut::Rst;
+        });
+    }
+}
+
+impl Drop for Shim {
+    fn drop(&mut self) {
+        self.accepts.abort();
+        self.cut(Cut::Fin);
+    }
+}
+
+async fn carry(client: TcpStream, to: SocketAddr, mut changes: watch::Receiver<State>) {
+    let Ok(server) = TcpStream::connect(to).await else { return };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let before = changes.borrow().cuts;
+    let (down, up) = (changes.clone(), changes.clone());
+    let (client_reads, client_writes) = client.into_split();
+    let (server_reads, server_writes) = server.into_split();
+    let upward = pass(client_reads, server_writes, up, |state| state.weather.stall_up);
+    let downward = pass(server_reads, client_writes, down, |state| state.weather.stall_down);
+    let both = async { tokio::join!(upward, downward) };
+    tokio::select! {
+        _ = both => {}
+        _ = changes.wait_for(|state| state.cuts > before) => {}
+    }
+}
+
+async fn pass(
+    mut from: OwnedReadHalf,
+    to: OwnedWriteHalf,
+    mut changes: watch::Receiver<State>,
+    stalls: fn(&State) -> bool,
+) -> io::Result<()> {
+    let mut guard = Ends { to, changes: changes.clone(), before: changes.borrow().cuts };
+    let mut buffer = vec![0; 32 << 10];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if changes.wait_for(|state| !stalls(state)).await.is_err() || read == 0 {
+            return guard.to.shutdown().await;
+        }
+        let Weather { delay, split, .. } = changes.borrow().weather;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let split = if split == 0 { read } else { split };
+        for piece in buffer[..read].chunks(split) {
+            guard.to.write_all(piece).await?;
+        }
+    }
+}
+
+/// Ends a half: with a reset where the cut was a hard one.
+struct Ends {
+    to: OwnedWriteHalf,
+    changes: watch::Receiver<State>,
+    before: u64,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let State { cuts, hard, .. } = *self.changes.borrow();
+        if cuts > self.before && hard {
+            let stream: &TcpStream = self.to.as_ref();
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
