@@ -22,7 +22,6 @@ pub mod tickets;
 
 mod commands;
 mod effects;
-mod gathered;
 mod interest;
 mod users;
 

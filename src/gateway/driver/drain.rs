@@ -16,6 +16,7 @@ use crate::telemetry::clock::now_ms;
 use crate::telemetry::labels::Carrier;
 
 use super::Driver;
+use super::gathered::Gathered;
 
 /// Frames that are written at once at most.
 const BATCH_FRAMES: usize = 64;

@@ -2,6 +2,7 @@
 //! the fan-out, a timer), not a task a session.
 
 mod drain;
+mod gathered;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
