@@ -21,6 +21,9 @@ async fn candidate(servers: &Servers, ticket: &str) -> Socket {
     socket.say(&json!({ "l": "candidate", "v": 1, "ticket": ticket })).await;
     let hello = socket.until("hello").await;
     assert!(hello.get("ticket").is_none(), "a candidate's hello opens nothing: {hello}");
+    // Once it answers, the session knows it.
+    socket.say(&json!({ "l": "echo", "id": "known" })).await;
+    socket.until("echo").await;
     socket
 }
 
