@@ -12,9 +12,15 @@ const config: ViteUserConfig = defineConfig({
     ],
   },
   test: {
-    include: ["chaos", "client", "feed", "hostile", "reload", "strategy"].map(
-      (name) => `test/${name}.test.ts`,
-    ),
+    include: [
+      "*/script.bundle",
+      "chaos.test",
+      "client.test",
+      "feed.test",
+      "hostile.test",
+      "reload.test",
+      "strategy.test",
+    ].map((name) => `test/${name}.ts`),
   },
 });
 

@@ -8,7 +8,7 @@ import { minify as terser } from "terser";
 import ts from "typescript";
 
 /** Where names are declared that mean something outside of the bundle. */
-const OUTSIDE: readonly string[] = ["api", "env", "errors", "protocol/frames"];
+const OUTSIDE: readonly string[] = ["api", "env", "errors", "protocol/frames", "strategy/kept"];
 
 /** What the script puts into the page: the one name at the top level that others see. */
 const GLOBAL = "Throughline";
@@ -22,6 +22,8 @@ function declared(path: URL): string[] {
   const visit = (node: ts.Node): void => {
     const named = ts.isTypeElement(node) || ts.isClassElement(node) ? node.name : undefined;
     if (named && (ts.isIdentifier(named) || ts.isStringLiteral(named))) names.push(named.text);
+    // A word of the wire may be the key of a table.
+    if (ts.isStringLiteral(node)) names.push(node.text);
     ts.forEachChild(node, visit);
   };
   visit(source);

@@ -1,69 +1,73 @@
 /** A bounded queue between events that come when they come and a `for await` that takes them. */
 
+import type { Off } from "./emitter.ts";
+
 /** Events that wait at most, of one channel or one iterator. */
 export const BACKLOG_EVENTS_MAX = 1000;
 
-export class Backlog<Item> implements AsyncIterableIterator<Item> {
-  /** What was taken last. */
-  last: Item | undefined;
-  private items: Item[] = [];
-  private waiting: ((result: IteratorResult<Item, undefined>) => void)[] = [];
-  private ended = false;
-  private readonly overflow: (last: Item) => void;
-  private readonly stop: () => void;
-
-  /**
-   * @param overflow told the last of the items that were dropped, all at once, because nobody took them.
-   * @param stop called when whoever iterates has had enough.
-   */
-  constructor(overflow: (last: Item) => void, stop: () => void) {
-    this.overflow = overflow;
-    this.stop = stop;
-  }
-
-  get size(): number {
-    return this.items.length;
-  }
-
-  push(item: Item): void {
-    const taker = this.waiting.shift();
-    if (taker) {
-      this.last = item;
-      taker({ value: item, done: false });
-      return;
-    }
-    const last = this.items[BACKLOG_EVENTS_MAX - 1];
-    if (last !== undefined) {
-      this.items = [];
-      this.overflow(last);
-    }
-    this.items.push(item);
-  }
-
+export interface Backlog<Item> extends AsyncIterableIterator<Item> {
+  /** Position of what was taken last; at first where the iterator began. */
+  at: string | undefined;
+  /** Whether something waits. */
+  waits(): boolean;
+  push(item: Item): void;
   /** Nothing more comes; what waits is still taken. */
-  end(): void {
-    this.ended = true;
-    for (const taker of this.waiting.splice(0)) taker({ value: undefined, done: true });
-  }
+  end(): void;
+}
 
-  next(): Promise<IteratorResult<Item, undefined>> {
-    const value = this.items.shift();
-    if (value !== undefined) {
-      this.last = value;
-      return Promise.resolve({ value, done: false });
+/**
+ * A backlog of the events from here on, which is one of `all` until whoever iterates has had enough.
+ * @param listen adds the listener of the events.
+ * @param at where the iterator begins.
+ * @param overflow told the last of the items that were dropped, all at once, because nobody took them.
+ */
+export function createBacklog<Item extends { position: string }>(
+  all: Set<Backlog<Item>>,
+  listen: (listener: (item: Item) => void) => Off,
+  at: string | undefined,
+  overflow: (last: Item) => void,
+): Backlog<Item> {
+  let items: Item[] = [];
+  let ended = false;
+  const takers: ((result: IteratorResult<Item, undefined>) => void)[] = [];
+  const give = (): void => {
+    while (takers.length > 0 && (ended || items.length > 0)) {
+      const item = items.shift();
+      backlog.at = item?.position;
+      takers.shift()?.(item ? { value: item, done: false } : { value: undefined, done: true });
     }
-    if (this.ended) return Promise.resolve({ value: undefined, done: true });
-    return new Promise((resolve) => void this.waiting.push(resolve));
-  }
-
-  return(): Promise<IteratorResult<Item, undefined>> {
-    this.items = [];
-    this.end();
-    this.stop();
-    return Promise.resolve({ value: undefined, done: true });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
+  };
+  const backlog: Backlog<Item> = {
+    at,
+    waits: () => items.length > 0,
+    push(item) {
+      const last = items[BACKLOG_EVENTS_MAX - 1];
+      if (last) {
+        items = [];
+        overflow(last);
+      }
+      items.push(item);
+      give();
+    },
+    end() {
+      ended = true;
+      give();
+    },
+    next: () =>
+      new Promise((resolve) => {
+        takers.push(resolve);
+        give();
+      }),
+    return() {
+      items = [];
+      backlog.end();
+      off();
+      all.delete(backlog);
+      return backlog.next();
+    },
+    [Symbol.asyncIterator]: () => backlog,
+  };
+  const off = listen(backlog.push);
+  all.add(backlog);
+  return backlog;
 }

@@ -1,168 +1,122 @@
 /** One channel: what came, what was handed over, what goes up. */
-import type {
-  Channel,
-  ChannelEvent,
-  ChannelEvents,
-  Gap,
-  History,
-  HistoryOptions,
-  Published,
-  PublishOptions,
-} from "./api.ts";
-import { BACKLOG_EVENTS_MAX, Backlog } from "./backlog.ts";
-import { Emitter, type Off } from "./emitter.ts";
+import type { Channel, ChannelEvent, ChannelEvents, Gap } from "./api.ts";
+import { BACKLOG_EVENTS_MAX, type Backlog, createBacklog } from "./backlog.ts";
+import { createEmitter } from "./emitter.ts";
 import { type Env, freshName } from "./env.ts";
 import { refusal, ThroughlineError } from "./errors.ts";
-import { Replica } from "./presence.ts";
+import { createReplica } from "./presence.ts";
 import type { EventFrame, Json, OkFrame, Request, SessionDown } from "./protocol/frames.ts";
 
 /** What a channel needs of its client. */
 export interface ChannelHost {
   readonly env: Env;
-  request(frame: Request, signal?: AbortSignal): Promise<OkFrame>;
+  request(frame: Request, signal: AbortSignal | undefined): Promise<OkFrame>;
   /** Tells the client's own listeners. */
   gap(gap: Gap): void;
-  release(channel: ClientChannel): void;
+  release(channel: Channel): void;
 }
 
-type Item = { [Kind in "event" | "gap" | "caught_up"]: [Kind, ChannelEvents[Kind]] }[
-  | "event"
-  | "gap"
-  | "caught_up"];
-
-export class ClientChannel implements Channel {
-  readonly name: string;
-  readonly presence: Replica;
-  private readonly host: ChannelHost;
-  private readonly emitter: Emitter<ChannelEvents>;
-  /** The iterators, with where the channel stood when each began. */
-  private readonly backlogs = new Map<Backlog<ChannelEvent>, string | undefined>();
-  private handed: string | undefined;
-  /** What came before anybody listened. */
-  private kept: Item[] = [];
-
-  constructor(host: ChannelHost, name: string) {
-    this.host = host;
-    this.name = name;
-    this.emitter = new Emitter(host.env.report);
-    this.presence = new Replica(host.env.report);
-  }
-
-  on<Kind extends keyof ChannelEvents>(
-    kind: Kind,
-    listener: (value: ChannelEvents[Kind]) => void,
-  ): Off {
-    const off = this.emitter.on(kind, listener);
-    if (kind === "event") queueMicrotask(() => this.drain());
-    return off;
-  }
-
-  [Symbol.asyncIterator](): AsyncIterableIterator<ChannelEvent> {
-    const backlog: Backlog<ChannelEvent> = new Backlog(
-      ({ position }) => this.emit(["gap", this.overflow(position)]),
-      () => {
-        off();
-        this.backlogs.delete(backlog);
-      },
-    );
-    const off = this.on("event", (event) => backlog.push(event));
-    this.backlogs.set(backlog, this.handed);
-    return backlog;
-  }
-
-  async publish(data: Json, options: PublishOptions = {}): Promise<Published> {
-    const { id = freshName(this.host.env), key, expect, signal } = options;
-    const frame: Request = { t: "publish", ch: this.name, data: snapshot(data), id, key, expect };
-    const ok = await this.host.request(frame, signal);
-    return { position: ok.pos ?? "", id: ok.id ?? id, duplicate: ok.duplicate === true };
-  }
-
-  async history({ since, limit, signal }: HistoryOptions = {}): Promise<History> {
-    const frame: Request = { t: "history", ch: this.name, since, limit };
-    const { events, pos, more } = await this.host.request(frame, signal);
-    const page = Array.isArray(events) ? events.map(toEvent) : [];
-    return { events: page, position: pos ?? since ?? "0", more: more === true };
-  }
-
-  unsubscribe(): void {
-    this.host.release(this);
-    this.end();
-  }
-
-  get position(): string | undefined {
-    for (const [{ size, last }, start] of this.backlogs)
-      if (size > 0) return last?.position ?? start;
-    return this.handed;
-  }
-
-  /** Whether something came that nobody took. */
-  get unread(): boolean {
-    return this.kept.length > 0 || [...this.backlogs.keys()].some(({ size }) => size > 0);
-  }
-
-  /** Nothing more comes. */
-  end(): void {
-    for (const backlog of this.backlogs.keys()) backlog.end();
-  }
-
+/** A channel as its client sees it. */
+export interface ClientChannel extends Channel {
   /** Hands over what the session delivered for this channel. */
-  receive(frame: Extract<SessionDown, { ch?: string }>): void {
-    switch (frame.t) {
-      case "event":
-        return this.take(["event", toEvent(frame)]);
-      case "gap":
-        return this.take([
-          "gap",
-          { channel: this.name, reason: frame.reason, position: frame.pos },
-        ]);
-      case "caught_up":
-        return this.take(["caught_up", { channel: this.name }]);
-      case "subscribed":
-        this.handed ??= frame.pos;
-        return this.emitter.emit("subscribed", { position: frame.pos, durable: frame.durable });
-      case "members":
-      case "join":
-      case "update":
-      case "leave":
-      case "count": {
-        const change = this.presence.apply(frame);
-        if (change) this.emitter.emit("presence", change);
-        return;
+  receive(frame: Extract<SessionDown, { ch?: string }>): void;
+  /** Whether something came that nobody took. */
+  unread(): boolean;
+  /** Nothing more comes. */
+  end(): void;
+}
+
+type Kept = "event" | "gap" | "caught_up";
+type Item = { [Kind in Kept]: [Kind, ChannelEvents[Kind]] }[Kept];
+
+export function createChannel(host: ChannelHost, name: string): ClientChannel {
+  const { env } = host;
+  const emitter = createEmitter<ChannelEvents>(env.report);
+  const presence = createReplica((_, listener) => emitter.on("presence", listener));
+  const backlogs = new Set<Backlog<ChannelEvent>>();
+  let handed: string | undefined;
+  /** What came before anybody listened. */
+  let kept: Item[] = [];
+
+  const gap = (position: string, reason = "overflow"): Item => [
+    "gap",
+    { channel: name, reason, position },
+  ];
+
+  const emit = ([kind, value]: Item): void => {
+    if (kind !== "caught_up") handed = value.position;
+    if (kind === "gap") host.gap(value);
+    emitter.emit(kind, value);
+  };
+
+  const drain = (): void => {
+    while (kept.length > 0 && emitter.has("event"))
+      for (const item of kept.splice(0, 1)) emit(item);
+  };
+
+  const take = (item: Item): void => {
+    const last = kept[BACKLOG_EVENTS_MAX - 1];
+    if (last && last[0] !== "caught_up") kept = [gap(last[1].position)];
+    kept.push(item);
+    // One that is being handed over hands over what follows it, too.
+    if (kept.length === 1) drain();
+  };
+
+  const channel: ClientChannel = {
+    name,
+    presence,
+    get position() {
+      for (const backlog of backlogs) if (backlog.waits()) return backlog.at;
+      return handed;
+    },
+    on(kind, listener) {
+      if (kind === "event") queueMicrotask(drain);
+      return emitter.on(kind, listener);
+    },
+    async publish(data, { id = freshName(env), key, expect, signal } = {}) {
+      const frame: Request = { t: "publish", ch: name, data: snapshot(data), id, key, expect };
+      const ok = await host.request(frame, signal);
+      return { position: ok.pos ?? "", id: ok.id ?? id, duplicate: ok.duplicate === true };
+    },
+    async history({ since, limit, signal } = {}) {
+      const frame: Request = { t: "history", ch: name, since, limit };
+      const { events, pos, more } = await host.request(frame, signal);
+      return {
+        events: Array.isArray(events) ? events.map(toEvent) : [],
+        position: pos ?? since ?? "0",
+        more: more === true,
+      };
+    },
+    unsubscribe() {
+      host.release(channel);
+      channel.end();
+    },
+    [Symbol.asyncIterator]: () =>
+      createBacklog(
+        backlogs,
+        (listener) => channel.on("event", listener),
+        handed,
+        ({ position }) => emit(gap(position)),
+      ),
+    receive(frame) {
+      const { t } = frame;
+      if (t === "event") take([t, toEvent(frame)]);
+      else if (t === "gap") take(gap(frame.pos, frame.reason));
+      else if (t === "caught_up") take([t, { channel: name }]);
+      else if (t === "subscribed") {
+        handed ??= frame.pos;
+        emitter.emit(t, { position: frame.pos, durable: frame.durable });
+      } else if (t !== "error" && t !== "unsubscribed") {
+        const change = presence.apply(frame);
+        if (change) emitter.emit("presence", change);
       }
-      case "error":
-      case "unsubscribed":
-        return;
-      default:
-        frame satisfies never;
-    }
-  }
-
-  private take(item: Item): void {
-    if (this.emitter.has("event") && this.kept.length === 0) return this.emit(item);
-    const last = this.kept[BACKLOG_EVENTS_MAX - 1];
-    if (last && last[0] !== "caught_up") {
-      this.kept = [["gap", this.overflow(last[1].position)]];
-    }
-    this.kept.push(item);
-  }
-
-  private drain(): void {
-    while (this.emitter.has("event")) {
-      const item = this.kept.shift();
-      if (!item) return;
-      this.emit(item);
-    }
-  }
-
-  private emit(item: Item): void {
-    if (item[0] !== "caught_up") this.handed = item[1].position;
-    if (item[0] === "gap") this.host.gap(item[1]);
-    this.emitter.emit(item[0], item[1]);
-  }
-
-  private overflow(position: string): Gap {
-    return { channel: this.name, reason: "overflow", position };
-  }
+    },
+    unread: () => kept.length > 0 || [...backlogs].some((backlog) => backlog.waits()),
+    end() {
+      for (const backlog of backlogs) backlog.end();
+    },
+  };
+  return channel;
 }
 
 /** The event without what only the wire needs. */
@@ -175,6 +129,6 @@ function snapshot(data: Json): Json {
   try {
     return JSON.parse(JSON.stringify(data));
   } catch {
-    throw new ThroughlineError(refusal("bad_data", "publish what JSON can say"));
+    throw new ThroughlineError(refusal("bad_data", "publish JSON"));
   }
 }

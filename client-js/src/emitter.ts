@@ -3,35 +3,35 @@
 /** Removes the listener. */
 export type Off = () => void;
 
-export class Emitter<Events> {
-  private readonly listeners = new Map<keyof Events, Set<(value: never) => void>>();
-  private readonly report: (error: unknown) => void;
-
-  constructor(report: (error: unknown) => void) {
-    this.report = report;
-  }
-
+export interface Emitter<Events> {
   /** Calls `listener` at each such event until the answer is called. */
-  on<Kind extends keyof Events>(kind: Kind, listener: (value: Events[Kind]) => void): Off {
-    // A wrapper of its own, so that one function given twice is two listeners.
-    const own = (value: Events[Kind]): void => listener(value);
-    const all = this.listeners.get(kind) ?? new Set();
-    this.listeners.set(kind, all.add(own));
-    return () => void all.delete(own);
-  }
-
+  on<Kind extends keyof Events>(kind: Kind, listener: (value: Events[Kind]) => void): Off;
   /** Whether anybody listens. */
-  has(kind: keyof Events): boolean {
-    return (this.listeners.get(kind)?.size ?? 0) > 0;
-  }
+  has(kind: keyof Events): boolean;
+  emit<Kind extends keyof Events>(kind: Kind, value: Events[Kind]): void;
+}
 
-  emit<Kind extends keyof Events>(kind: Kind, value: Events[Kind]): void {
-    for (const listener of [...(this.listeners.get(kind) ?? [])]) {
-      try {
-        (listener as (value: Events[Kind]) => void)(value);
-      } catch (error) {
-        this.report(error);
+/** @param report told what a listener threw. */
+export function createEmitter<Events>(report: (error: unknown) => void): Emitter<Events> {
+  // An entry of its own for each call, so that one function given twice is two listeners.
+  const all = new Set<readonly [keyof Events, (value: never) => void]>();
+  const of = (kind: keyof Events): ((value: never) => void)[] =>
+    [...all].filter(([other]) => other === kind).map(([, listener]) => listener);
+  return {
+    on(kind, listener) {
+      const entry = [kind, listener] as const;
+      all.add(entry);
+      return () => void all.delete(entry);
+    },
+    has: (kind) => of(kind).length > 0,
+    emit(kind, value) {
+      for (const listener of of(kind)) {
+        try {
+          listener(value as never);
+        } catch (error) {
+          report(error);
+        }
       }
-    }
-  }
+    },
+  };
 }

@@ -67,7 +67,7 @@ function page(): Page | undefined {
     visible: () => document.visibilityState !== "hidden",
     listen(kind, listener) {
       const target = kind === "visibilitychange" ? document : window;
-      const call = (event: Event): void => listener("persisted" in event && !!event.persisted);
+      const call = (event: Event & { persisted?: boolean }): void => listener(!!event.persisted);
       target.addEventListener(kind, call);
       return () => target.removeEventListener(kind, call);
     },

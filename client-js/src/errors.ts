@@ -4,24 +4,14 @@ import type { Refusal } from "./protocol/frames.ts";
 /** What a client may do after an error (PROTOCOL.md section 8). */
 export type Retry = "no" | "later" | "token" | "open";
 
-const no =
-  "bad_frame bad_request bad_channel bad_position too_large unsupported forbidden bad_origin " +
-  "unknown_channel not_found bad_method conflict duplicate_id upgrade_required not_subscribed " +
-  "not_provided too_many superseded disconnected";
-
-const rows: ReadonlyMap<string, Retry> = new Map([
-  ...no.split(" ").map((code): [string, Retry] => [code, "no"]),
-  ["unauthorized", "token"],
-  ["token_expired", "token"],
-  ["session_gone", "open"],
-  ["bad_ticket", "open"],
-  ["bad_count", "open"],
-  ["closed", "open"],
-]);
+const OPEN = /^(session_gone|bad_ticket|bad_count|closed)$/;
+const TOKEN = /^(unauthorized|token_expired)$/;
+/** How the codes begin that are final. */
+const NO = /^(bad_|conf|disc|dup|forb|not_|super|too_large|too_many$|unknown_ch|unsup|upg)/;
 
 /** What a code lets a client do. A code that is not in the table is tried again later. */
 export function retryOf(code: string): Retry {
-  return rows.get(code) ?? "later";
+  return OPEN.test(code) ? "open" : TOKEN.test(code) ? "token" : NO.test(code) ? "no" : "later";
 }
 
 /**
@@ -58,13 +48,10 @@ export function refusal(code: string, message: string): Refusal {
 }
 
 /** Nothing that speaks this protocol answered. */
-export const UNREACHABLE: Refusal = refusal(
-  "unreachable",
-  "no gateway answered; check the network, the url and the proxies between",
-);
+export const UNREACHABLE: Refusal = refusal("unreachable", "check the network");
 
 /** The client was closed. */
-export const CLOSED: Refusal = refusal("closed", "the client is closed; connect again");
+export const CLOSED: Refusal = refusal("closed", "connect again");
 
 /** Another link has the session. */
-export const SUPERSEDED: Refusal = refusal("superseded", "another link has this session");
+export const SUPERSEDED: Refusal = refusal("superseded", "another page has it");

@@ -1,72 +1,47 @@
 /** Who is in a channel: a replica that snapshots and changes keep up to date. */
 import type { Presence, PresenceChange } from "./api.ts";
-import { Emitter, type Off } from "./emitter.ts";
-import { isObject, type Member, type PresenceFrame } from "./protocol/frames.ts";
+import type { Member, PresenceFrame } from "./protocol/frames.ts";
 
-export class Replica implements Presence {
-  private readonly all = new Map<string, Member>();
-  private readonly emitter: Emitter<{ change: PresenceChange }>;
-  private version = -1;
-  private total = 0;
-
-  constructor(report: (error: unknown) => void) {
-    this.emitter = new Emitter(report);
-  }
-
-  get members(): ReadonlyMap<string, Member> {
-    return this.all;
-  }
-
-  get count(): number {
-    return this.all.size || this.total;
-  }
-
-  on(kind: "change", listener: (change: PresenceChange) => void): Off {
-    return this.emitter.on(kind, listener);
-  }
-
+export interface Replica extends Presence {
   /** Takes a change in; answers what the application is to be told, if anything. */
-  apply(frame: PresenceFrame): PresenceChange | undefined {
-    const change = this.take(frame);
-    if (change) this.emitter.emit("change", change);
-    return change;
-  }
-
-  private fill(members: unknown): void {
-    this.all.clear();
-    for (const member of Array.isArray(members) ? members : []) {
-      if (isMember(member)) this.all.set(member.id, member);
-    }
-  }
-
-  private take(frame: PresenceFrame): PresenceChange | undefined {
-    // Changes up to a snapshot are in it (M35).
-    if (frame.t !== "members" && frame.v <= this.version) return undefined;
-    switch (frame.t) {
-      case "members":
-        this.version = frame.v;
-        this.fill(frame.members);
-        return { kind: frame.t };
-      case "join":
-      case "update":
-        if (!isMember(frame.member)) return undefined;
-        this.all.set(frame.member.id, frame.member);
-        return { kind: frame.t, member: frame.member };
-      case "leave": {
-        const member = this.all.get(frame.id);
-        if (!member) return undefined;
-        this.all.delete(frame.id);
-        return { kind: frame.t, member };
-      }
-      case "count":
-        this.total = frame.n;
-        return { kind: frame.t };
-      default:
-        return frame satisfies never;
-    }
-  }
+  apply(frame: PresenceFrame): PresenceChange | undefined;
 }
 
-function isMember(value: unknown): value is Member {
-  return isObject(value) && typeof value["id"] === "string";
+/** @param on adds a listener that is told what {@link Replica.apply} answers. */
+export function createReplica(on: Presence["on"]): Replica {
+  const members = new Map<string, Member>();
+  let version = -1;
+  let total = 0;
+
+  const set = (member: Member | null | undefined): unknown =>
+    typeof member?.id === "string" && members.set(member.id, member);
+
+  return {
+    members,
+    get count() {
+      return members.size || total;
+    },
+    on,
+    apply(frame) {
+      const kind = frame.t;
+      // Changes up to a snapshot are in it (M35).
+      if (kind !== "members" && frame.v <= version) return undefined;
+      if (kind === "members") {
+        version = frame.v;
+        members.clear();
+        for (const member of Array.isArray(frame.members) ? frame.members : []) set(member);
+      } else if (kind === "count") {
+        total = frame.n;
+      } else if (kind === "leave") {
+        const member = members.get(frame.id);
+        members.delete(frame.id);
+        return member && { kind, member };
+      } else {
+        // A kind that is not known is none.
+        const { member } = frame;
+        return /^(join|update)$/.test(kind) && set(member) ? { kind, member } : undefined;
+      }
+      return { kind };
+    },
+  };
 }

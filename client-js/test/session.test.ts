@@ -1,7 +1,8 @@
 /** The session as a pure state machine: counting, links, positions. */
 import { expect, test } from "vitest";
-import { type FrameDown, parseFrame } from "../src/protocol/frames.ts";
-import { type Output, type Reader, Session } from "../src/session/session.ts";
+import { type FrameDown, parseFrame, type SessionDown } from "../src/protocol/frames.ts";
+import { createSession, type Reader, type Session } from "../src/session/session.ts";
+import { subscription } from "../src/session/subscriptions.ts";
 import { Random } from "./fake/random.ts";
 
 const position = (offset: number, epoch = "e"): string => `${epoch}.${offset}.${"0".repeat(16)}`;
@@ -18,21 +19,29 @@ function setUp(durable = true): {
   session: Session;
   read(reader: Reader, ...frames: FrameDown[]): string[];
 } {
-  const session = new Session(10);
-  session.subs.add("a");
-  session.open({ visible: true });
-  session.opened({ via: "v", nonce: "n", ticket: "t" });
-  const told = (output: Output): string => {
-    if (output.do !== "deliver") return output.do;
-    const { frame } = output;
-    return frame.t === "event"
-      ? `event ${frame.id}`
-      : frame.t === "gap"
-        ? `gap ${frame.reason}`
-        : frame.t;
+  let told: string[] = [];
+  const deliver = (frame: SessionDown): void => {
+    told.push(
+      frame.t === "event"
+        ? `event ${frame.id}`
+        : frame.t === "gap"
+          ? `gap ${frame.reason}`
+          : frame.t,
+    );
   };
-  const read = (reader: Reader, ...frames: FrameDown[]): string[] =>
-    frames.flatMap((frame) => session.receive(reader, frame, 10, 0)).map(told);
+  const session = createSession(10, () => true, deliver);
+  session.subs.set("a", subscription("a"));
+  session.open({});
+  session.opened({ via: "v", nonce: "n", ticket: "t" });
+  const read = (reader: Reader, ...frames: FrameDown[]): string[] => {
+    told = [];
+    for (const frame of frames) {
+      const output = session.receive(reader, frame, 10, 0);
+      if (typeof output === "string") told.push(output);
+      else if (output) told.push(output.reopen ? "reopen" : "end");
+    }
+    return told;
+  };
   const reader = session.reader();
   read(reader, attached(session), { t: "subscribed", ch: "a", pos: position(0), durable });
   return { session, read };
@@ -43,7 +52,7 @@ function attached(session: Session, from: number = session.count): FrameDown {
 }
 
 function attach(session: Session): Reader {
-  session.attach({ higher: true, visible: true });
+  session.attach(true);
   return session.reader();
 }
 
@@ -173,7 +182,7 @@ test("a new session is opened with the positions of durable channels", () => {
   const reader = attach(session);
   read(reader, attached(session), event(1), event(2));
   session.reset();
-  expect(session.open({ visible: true }).subs).toMatchObject([{ ch: "a", since: position(2) }]);
+  expect(session.open({}).subs).toMatchObject([{ ch: "a", since: position(2) }]);
 });
 
 test("hostile hellos are counted with the defaults", () => {

@@ -1,7 +1,7 @@
 /** What goes up: numbers, bounds, order, settlement. */
 import { expect, test } from "vitest";
 import type { Request } from "../src/protocol/frames.ts";
-import { type Outcome, Uplink } from "../src/session/uplink.ts";
+import { createUplink, type Outcome, type Uplink } from "../src/session/uplink.ts";
 
 const BYTES = 65_536;
 const publish = (ch: string, id: string): Request => ({ t: "publish", ch, data: 1, id });
@@ -12,7 +12,7 @@ function setUp(bound = 1000): {
   push(ch: string, id: string): void;
   take(again?: boolean, now?: number): string[];
 } {
-  const uplink = new Uplink(bound);
+  const uplink = createUplink(bound);
   const outcomes = new Map<string, Outcome>();
   return {
     uplink,

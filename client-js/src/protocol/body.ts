@@ -7,17 +7,14 @@ import type { FrameUp } from "./frames.ts";
 /** The content type that goes with {@link encodeBody}. */
 export const FORM = "application/x-www-form-urlencoded";
 
-/** Bytes that `String.fromCharCode` is given at once: engines bound the number of arguments. */
-const CHUNK_BYTES = 8192;
+/** The UTF-8 of the text of some JSON, as a string of one character a byte. */
+export function utf8(json: string): string {
+  return encodeURIComponent(json).replace(/%(..)/g, (_, hex) => String.fromCharCode(+`0x${hex}`));
+}
 
-/** Base64url without padding (RFC 4648 section 5) of the UTF-8 of a text. */
-export function base64url(text: string): string {
-  const bytes = new TextEncoder().encode(text);
-  let binary = "";
-  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-    binary += String.fromCharCode(...bytes.subarray(at, at + CHUNK_BYTES));
-  }
-  return btoa(binary).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+/** Base64url without padding (RFC 4648 section 5) of the UTF-8 of the text of some JSON. */
+export function base64url(json: string): string {
+  return btoa(utf8(json)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
 }
 
 /** A request's body with these frames. */

@@ -162,6 +162,16 @@ export interface EmptyFrame {
   t?: never;
 }
 
+/** What a request to a feed is answered with (PROTOCOL.md section 9). */
+export interface FeedPage {
+  events: unknown[];
+  /** Frames of other kinds: `gap`, `skipped` and `error`. */
+  notes?: unknown[];
+  cursor: string;
+  /** Whether the next request finds more at once. */
+  more?: boolean;
+}
+
 /** One frame down. Kinds that are not known are {@link EmptyFrame}, or were not read at all. */
 export type FrameDown = LinkDown | SessionDown | EmptyFrame;
 
@@ -175,20 +185,16 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-const numbers = "link from up n next re v at retry_ms".split(" ");
-const texts = "ticket via nonce ch pos id code reason user by key".split(" ");
+const NUMBERS = /^(link|from|up|n|next|re|v|at|retry_ms)$/;
+const TEXTS = /^(ticket|via|nonce|ch|pos|id|code|reason|user|by|key)$/;
 
 /** Whether every member that is there has its type. Who reads a member copes with its absence. */
 function isSound(frame: Record<string, unknown>): boolean {
-  for (const name of numbers) {
-    const value = frame[name];
-    if (value !== undefined && !(Number.isSafeInteger(value) && (value as number) >= 0))
-      return false;
-  }
-  for (const name of texts) {
-    if (frame[name] !== undefined && typeof frame[name] !== "string") return false;
-  }
-  return true;
+  return Object.entries(frame).every(([name, value]) =>
+    NUMBERS.test(name)
+      ? Number.isSafeInteger(value) && (value as number) >= 0
+      : !TEXTS.test(name) || typeof value === "string",
+  );
 }
 
 /**
@@ -203,9 +209,9 @@ export function toFrame(value: unknown): FrameDown | undefined {
 }
 
 /** Reads one frame's text; `undefined` where it is none. */
-export function parseFrame(text: string): FrameDown | undefined {
+export function parseFrame(text: unknown): FrameDown | undefined {
   try {
-    return toFrame(JSON.parse(text));
+    return toFrame(JSON.parse(text as string));
   } catch {
     return undefined;
   }

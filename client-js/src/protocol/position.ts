@@ -7,8 +7,14 @@ export interface Position {
 }
 
 /** Reads a position; `undefined` where the text is none. The tag is proven by the server only. */
-export function parsePosition(text: string): Position | undefined {
-  const [, epoch, digits] = /^([\w-]{1,32})\.(0|[1-9]\d{0,15})\.[\da-f]{16}$/.exec(text) ?? [];
+export function parsePosition(text: string | undefined): Position | undefined {
+  const [, epoch, digits] =
+    /^([\w-]{1,32})\.(0|[1-9]\d{0,15})\.[\da-f]{16}$/.exec(text ?? "") ?? [];
   const offset = Number(digits);
   return epoch !== undefined && Number.isSafeInteger(offset) ? { epoch, offset } : undefined;
+}
+
+/** Whether an event at `at` is news to a reader at `last`: any is under another epoch. */
+export function isAfter(at: Position, last: Position | undefined): boolean {
+  return last?.epoch !== at.epoch || at.offset > last.offset;
 }

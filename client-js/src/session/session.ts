@@ -1,7 +1,7 @@
 /**
  * One session, whatever carries it. Pure: the caller brings frames and `now`, and does what
- * {@link Session.receive} answers, in order. It does no I/O and sets no timer; {@link Session.deadline}
- * says when the live link is to be abandoned.
+ * {@link Session.receive} answers. It does no I/O and sets no timer; {@link Session.deadline} says when
+ * the live link is to be abandoned.
  */
 import { retryOf, SUPERSEDED } from "../errors.ts";
 import {
@@ -11,29 +11,29 @@ import {
   isLinkFrame,
   isObject,
   type LinkDown,
+  type OkFrame,
   type OpenFrame,
   type Refusal,
   type SessionDown,
 } from "../protocol/frames.ts";
-import { Subscriptions } from "./subscriptions.ts";
-import { Uplink } from "./uplink.ts";
+import { accept, moved, request, type Subscriptions } from "./subscriptions.ts";
+import { createUplink, type Uplink } from "./uplink.ts";
+
+/** What the application is told of. */
+export type Delivered = Exclude<SessionDown, OkFrame>;
 
 /** What the caller has to do. */
 export type Output =
-  /** Hand this to the application. */
-  | { do: "deliver"; frame: SessionDown }
   /** The connection that was read is the link. */
-  | { do: "attached" }
+  | "attached"
   /** Tell the server the count, over the live link. */
-  | { do: "acknowledge" }
+  | "acknowledge"
   /** Attach again with a higher link (M25). */
-  | { do: "reattach" }
-  /** The session is over: open a new one. */
-  | { do: "reopen"; why: Refusal }
-  /** This connection is over. */
-  | { do: "end"; why: Refusal }
+  | "reattach"
   /** This stream ends soon: bring another. */
-  | { do: "rotate" };
+  | "rotate"
+  /** This connection is over; with `reopen` the session is, too: open a new one. */
+  | { why: Refusal; reopen: boolean };
 
 /**
  * Where one connection is in the numbering. Frames are numbered by counting from the `from` of its
@@ -48,223 +48,200 @@ export interface Reader {
 
 /** What a session is resumed from after a reload. */
 export interface Kept {
-  ticket: string;
+  ticket: string | undefined;
   link: number;
   count: number;
   hello: Hello;
 }
 
 /** What an `attach` may say beside the session's own numbers. */
-export interface AttachOptions {
-  /** Take a higher link, rather than name the live one. */
-  higher: boolean;
-  via?: string | undefined;
-  wait?: number;
-  token?: string | undefined;
-  visible: boolean;
-}
+export type AttachOptions = Omit<AttachFrame, "l" | "ticket" | "link" | "count" | "visible">;
 
 /** A link is abandoned after this many announced intervals without a ping (M26). */
 const PING_PATIENCE = 1.35;
 /** Acknowledge when this part of the server's bound is not acknowledged. */
 const ACKNOWLEDGE_PART = 4;
 
-/** A hello of which everything that the client counts with is there. */
-export type SoundHello = Hello &
-  Required<Pick<Hello, "ping_ms" | "window_ms" | "hold_ms" | "outbox" | "limits">>;
+/** What the client counts with: it is there in each {@link Session.hello}. */
+type Defaults = Required<Pick<Hello, "ping_ms" | "window_ms" | "hold_ms" | "outbox" | "limits">>;
 
-const DEFAULTS: Omit<SoundHello, "via" | "nonce"> = {
-  ping_ms: { visible: 7000, hidden: 25000 },
+const DEFAULTS: Defaults = {
+  ping_ms: { visible: 7000, hidden: 25_000 },
   window_ms: 120_000,
   hold_ms: 20_000,
   outbox: { frames: 1024, bytes: 1 << 20 },
   limits: { frame_bytes: 65_536, frames: 100, subscriptions: 128 },
 };
 
-export class Session {
-  readonly subs: Subscriptions = new Subscriptions();
+export interface Session {
+  readonly subs: Subscriptions;
   readonly uplink: Uplink;
   /** What the server said when it opened, with the defaults of PROTOCOL.md where it did not. */
-  hello: SoundHello = { via: "", nonce: "", ...DEFAULTS };
+  hello: Hello & Defaults;
   ticket: string | undefined;
   /** The highest link that was given: only its frames count (M21). */
-  link = 0;
+  link: number;
   /** Session frames read and counted. */
-  count = 0;
+  count: number;
   /** When the live link is to be abandoned; infinite where none has pings. */
-  deadline: number = Number.POSITIVE_INFINITY;
-
-  /** Tells connections of an earlier session from those of this one. */
-  private generation = 0;
-  /** The count that the server was last told. */
-  private acknowledged = 0;
-  /** Characters read since. */
-  private unacknowledged = 0;
-
-  constructor(queue: number) {
-    this.uplink = new Uplink(queue);
-  }
-
+  deadline: number;
   /** The frame that opens a session, which is a new one from here on. */
-  open(options: Omit<OpenFrame, "l" | "v" | "subs" | "link">): OpenFrame {
-    this.link = 1;
-    return { l: "open", v: 1, subs: this.subs.requests(), ...options };
-  }
-
+  open(options: Omit<OpenFrame, "l" | "v" | "subs" | "link" | "visible">): OpenFrame;
   /** The server opened it. */
-  opened(hello: Hello): void {
-    this.hello = { ...hello, ...sound(hello, DEFAULTS) };
-    this.ticket = hello.ticket;
-  }
-
+  opened(hello: Hello): void;
   /** Goes on with a session that outlived its page. */
-  resume(kept: Kept): void {
-    this.opened(kept.hello);
-    this.ticket = kept.ticket;
-    this.link = kept.link;
-    this.count = kept.count;
-    this.acknowledged = kept.count;
-    this.uplink.resume();
-  }
-
-  /** Forgets a session that is over: the next {@link open} begins another. */
-  reset(): void {
-    this.generation++;
-    this.ticket = undefined;
-    this.link = 0;
-    this.count = 0;
-    this.acknowledged = 0;
-    this.unacknowledged = 0;
-    this.deadline = Number.POSITIVE_INFINITY;
-    for (const sub of this.subs.values()) sub.asked = false;
-    this.uplink.restart((ch) => this.subs.get(ch)?.durable === true);
-  }
-
-  /** The frame that sets the link, or names the live one; it acknowledges either way. */
-  attach({ higher, ...rest }: AttachOptions): AttachFrame {
-    if (higher) {
-      this.link++;
-      this.deadline = Number.POSITIVE_INFINITY;
-    }
-    return {
-      l: "attach",
-      ticket: this.ticket,
-      link: this.link,
-      count: this.acknowledge(),
-      ...rest,
-    };
-  }
-
+  resume(kept: Kept): void;
+  /** Forgets a session that is over: the next {@link Session.open} begins another. */
+  reset(): void;
+  /** The frame that names the live link, or with `higher` sets another; it acknowledges either way. */
+  attach(higher: boolean, options?: AttachOptions): AttachFrame;
   /** The count, which the server is being told. */
-  acknowledge(): number {
-    this.unacknowledged = 0;
-    this.acknowledged = this.count;
-    return this.count;
-  }
-
+  acknowledge(): number;
   /** A reader for a connection that becomes, or is, the highest link. */
-  reader(): Reader {
-    return { session: this.generation, link: this.link, at: undefined };
-  }
-
+  reader(): Reader;
   /** Whether what this reader reads is of the highest link, so that it can still fail. */
-  isCurrent(reader: Reader): boolean {
-    return reader.session === this.generation && reader.link === this.link;
-  }
-
+  isCurrent(reader: Reader): boolean;
   /** How long the live link may stay without a ping from now on. */
-  expectPing(nextMs: number, now: number): void {
-    this.deadline = now + nextMs * PING_PATIENCE;
-  }
-
+  expectPing(nextMs: number, now: number): void;
   /** Reads one frame of a connection. `chars`: its length, as a measure of the server's outbox. */
-  receive(reader: Reader, frame: FrameDown, chars: number, now: number): Output[] {
-    if (reader.session !== this.generation) return [];
-    if (isLinkFrame(frame)) return this.receiveLink(reader, frame, now);
-    if (reader.at === undefined || !this.isCurrent(reader)) return [];
-    reader.at++;
-    // Another answer for the same link brought it already: the same numbers are the same frames.
-    if (reader.at <= this.count) return [];
-    this.count = reader.at;
-    this.unacknowledged += chars;
-    const outputs: Output[] = frame.t ? this.receiveSession(frame, now) : [];
-    const { frames, bytes } = this.hello.outbox;
-    const many = (this.count - this.acknowledged) * ACKNOWLEDGE_PART >= frames;
-    if (many || this.unacknowledged * ACKNOWLEDGE_PART >= bytes) {
-      this.acknowledge();
-      outputs.push({ do: "acknowledge" });
-    }
-    return outputs;
-  }
+  receive(reader: Reader, frame: FrameDown, chars: number, now: number): Output | undefined;
+}
 
-  private receiveLink(reader: Reader, frame: LinkDown, now: number): Output[] {
+/**
+ * @param queue requests that wait at most.
+ * @param visible whether somebody can see the page.
+ * @param deliver told what the application is to be handed, in order.
+ */
+export function createSession(
+  queue: number,
+  visible: () => boolean,
+  deliver: (frame: Delivered) => void,
+): Session {
+  const subs: Subscriptions = new Map();
+  const uplink = createUplink(queue);
+  /** Tells connections of an earlier session from those of this one. */
+  let generation = 0;
+  /** Characters read since the server was last told the count. */
+  let unacknowledged = 0;
+
+  const receiveLink = (reader: Reader, frame: LinkDown, now: number): Output | undefined => {
     switch (frame.l) {
       case "attached":
-        if (frame.link !== reader.link || frame.link !== this.link) return [];
-        this.ticket = frame.ticket;
-        this.uplink.applied(frame.up);
-        if (frame.from > this.count) return [{ do: "reattach" }];
+        if (frame.link !== reader.link || frame.link !== session.link) return undefined;
+        session.ticket = frame.ticket;
+        uplink.applied(frame.up);
+        if (frame.from > session.count) return "reattach";
         reader.at ??= frame.from;
-        return [{ do: "attached" }];
+        return frame.l;
       case "ping":
-        if (reader.at === undefined || !this.isCurrent(reader)) return [{ do: "acknowledge" }];
-        this.expectPing(frame.next, now);
-        this.uplink.applied(frame.up ?? 0);
-        return [{ do: frame.n === this.count ? "acknowledge" : "reattach" }];
+        if (reader.at === undefined || !session.isCurrent(reader)) return "acknowledge";
+        session.expectPing(frame.next, now);
+        uplink.applied(frame.up ?? 0);
+        return frame.n === session.count ? "acknowledge" : "reattach";
       case "superseded":
         // By a number that this client never gave: somebody else has its ticket (M23).
-        return [{ do: frame.link > this.link ? "reopen" : "end", why: SUPERSEDED }];
+        return { why: SUPERSEDED, reopen: frame.link > session.link };
       case "rotate":
-        return [{ do: "rotate" }];
+        return frame.l;
       case "error":
-        return [
-          {
-            do: frame.scope === "session" || retryOf(frame.code) === "open" ? "reopen" : "end",
-            why: frame,
-          },
-        ];
+        return { why: frame, reopen: frame.scope === "session" || retryOf(frame.code) === "open" };
       default:
-        return [];
+        return undefined;
     }
-  }
+  };
 
-  private receiveSession(frame: SessionDown, now: number): Output[] {
-    switch (frame.t) {
-      case "event": {
-        const verdict = this.subs.accept(frame);
-        if (verdict === "repeat") return [];
-        const hole: SessionDown = { t: "gap", ch: frame.ch, reason: "hole", pos: frame.pos };
-        const event: Output = { do: "deliver", frame };
-        return verdict === "hole" ? [{ do: "deliver", frame: hole }, event] : [event];
-      }
-      case "ok":
-        this.uplink.settle(frame, now);
-        return [];
-      case "error":
-        this.uplink.settle(frame, now);
-        return frame.re === undefined ? [{ do: "deliver", frame }] : [];
-      case "subscribed":
-        this.uplink.subscribed(frame.re);
-        this.subs.moved(frame);
-        return [{ do: "deliver", frame }];
-      case "gap":
-        this.subs.moved(frame);
-        return [{ do: "deliver", frame }];
-      default:
-        return [{ do: "deliver", frame }];
+  const receiveSession = (frame: SessionDown, now: number): void => {
+    const { t } = frame;
+    if (t === "event") {
+      const { ch, pos } = frame;
+      const verdict = accept(subs.get(ch), frame);
+      if (verdict === "repeat") return;
+      if (verdict === "hole") deliver({ t: "gap", ch, reason: verdict, pos });
     }
-  }
+    if (t === "ok" || t === "error" || t === "subscribed") uplink.settle(frame, now);
+    if (t === "subscribed" || t === "gap") moved(subs.get(frame.ch), frame);
+    if (t !== "ok" && (t !== "error" || !frame.re)) deliver(frame);
+  };
+
+  const session: Session = {
+    subs,
+    uplink,
+    hello: { via: "", nonce: "", ...DEFAULTS },
+    ticket: undefined,
+    link: 0,
+    count: 0,
+    deadline: Infinity,
+    open(options) {
+      session.link = 1;
+      return {
+        l: "open",
+        v: 1,
+        subs: [...subs.values()].map(request),
+        visible: visible(),
+        ...options,
+      };
+    },
+    opened(hello) {
+      session.hello = { ...hello, ...sound(hello, DEFAULTS) };
+      session.ticket = hello.ticket;
+    },
+    resume({ ticket, link, count, hello }) {
+      session.opened(hello);
+      Object.assign(session, { ticket, link, count });
+      uplink.resume();
+    },
+    reset() {
+      generation++;
+      session.ticket = undefined;
+      session.link = session.count = unacknowledged = 0;
+      session.deadline = Infinity;
+      for (const sub of subs.values()) sub.asked = false;
+      uplink.restart((ch) => subs.get(ch)?.durable === true);
+    },
+    attach(higher, options) {
+      if (higher) {
+        session.link++;
+        session.deadline = Infinity;
+      }
+      const { ticket, link } = session;
+      const count = session.acknowledge();
+      return { l: "attach", ticket, link, count, visible: visible(), ...options };
+    },
+    acknowledge() {
+      unacknowledged = 0;
+      return session.count;
+    },
+    reader: () => ({ session: generation, link: session.link, at: undefined }),
+    isCurrent: (reader) => reader.session === generation && reader.link === session.link,
+    expectPing(nextMs, now) {
+      session.deadline = now + nextMs * PING_PATIENCE;
+    },
+    receive(reader, frame, chars, now) {
+      if (reader.session !== generation) return undefined;
+      if (isLinkFrame(frame)) return receiveLink(reader, frame, now);
+      if (reader.at === undefined || !session.isCurrent(reader)) return undefined;
+      reader.at++;
+      // A repeat: the same link was read before, or was attached below the count (M19).
+      if (reader.at <= session.count) return undefined;
+      session.count = reader.at;
+      if (frame.t !== undefined) receiveSession(frame, now);
+      const { frames, bytes } = session.hello.outbox;
+      // A short frame counts for its part of the bound on frames.
+      unacknowledged += Math.max(chars, bytes / frames);
+      if (unacknowledged * ACKNOWLEDGE_PART < bytes) return undefined;
+      session.acknowledge();
+      return "acknowledge";
+    },
+  };
+  return session;
 }
 
 /** The value where it has the shape of the fallback, member by member; else the fallback. */
 function sound<T>(value: unknown, fallback: T): T {
-  if (isObject(fallback)) {
-    const given = isObject(value) ? value : {};
-    const members = Object.entries(fallback).map(([name, part]) => [
-      name,
-      sound(given[name], part),
-    ]);
-    return Object.fromEntries(members) as T;
-  }
-  return typeof value === "number" && value > 0 ? (value as T) : fallback;
+  if (!isObject(fallback)) return (value as number) > 0 ? (value as T) : fallback;
+  const members = Object.entries(fallback).map(([name, part]) => [
+    name,
+    sound((value as typeof fallback | null | undefined)?.[name], part),
+  ]);
+  return Object.fromEntries(members) as T;
 }

@@ -3,10 +3,15 @@
  * A frame gets its number when it is first taken, so that nothing is numbered that may still be dropped.
  */
 import { refusal } from "../errors.ts";
+import { utf8 } from "../protocol/body.ts";
 import type { ErrorFrame, OkFrame, Refusal, Request, SessionUp } from "../protocol/frames.ts";
 
 /** How a request ended: with the server's answer, or a refusal, its own or the client's. */
-export type Outcome = OkFrame | ErrorFrame | (Refusal & { t?: never });
+export type Outcome =
+  | OkFrame
+  | { t: "subscribed"; re?: number }
+  | ErrorFrame
+  | (Refusal & { t?: never });
 
 /** Told the outcome of one request, once. */
 export type Settle = (outcome: Outcome) => void;
@@ -16,8 +21,8 @@ interface Entry {
   readonly settle: Settle;
   /** Bytes of the frame's JSON. */
   readonly size: number;
-  /** Rises with each request: the order in which the application made them. */
-  readonly order: number;
+  /** The channel of a publish: one of unknown outcome holds the later ones of it (M29). */
+  readonly channel: string | undefined;
   /** 0 until the frame is first taken. */
   seq: number;
   /** How often the outcome was unknown. */
@@ -33,195 +38,149 @@ const UNKNOWN_WAIT_MS = 500;
 /** Room for the members that the codec adds: `seq` and its number. */
 const SEQ_BYTES = 24;
 
-const channelOf = (entry: Entry): string | undefined =>
-  entry.request.t === "publish" ? entry.request.ch : undefined;
-
-export class Uplink {
-  /** Not yet numbered, oldest first. */
-  private queue: Entry[] = [];
-  /** Numbered and not yet settled, by number. */
-  private readonly waiting = new Map<number, Entry>();
-  /** Numbered and not yet acknowledged, oldest first. */
-  private window: Entry[] = [];
-  /** Publishes whose outcome is unknown: each holds later ones of its channel (M29). */
-  private readonly unknown = new Set<Entry>();
-  private seq = 0;
-  private order = 0;
-  /** False after a reload, until the server says up to where it applied. */
-  private synced = true;
-  private readonly bound: number;
-
-  /** @param bound requests that wait at most. */
-  constructor(bound: number) {
-    this.bound = bound;
-  }
-
-  /** Adds a request. At the bound, or above `frameBytes`, it is refused at once. */
-  push(request: Request, settle: Settle, frameBytes: number, own = false): void {
-    const size = new TextEncoder().encode(JSON.stringify(request)).length + SEQ_BYTES;
-    if (size > frameBytes) {
-      settle(refusal("too_large", `a frame has at most ${frameBytes} bytes; send less`));
-    } else if (!own && this.queue.length + this.waiting.size >= this.bound) {
-      settle(refusal("queue_full", `${this.bound} requests wait; send slower`));
-    } else {
-      const order = this.order++;
-      this.queue.push({ request, settle, size, order, seq: 0, unknown: 0, notBefore: 0 });
-    }
-  }
-
+export interface Uplink {
+  /** Adds a request. At the bound, unless it is the client's `own`, or above `frameBytes`, it is refused at once. */
+  push(request: Request, settle: Settle, frameBytes: number, own?: boolean): void;
   /**
    * The frames to send: the new ones, or with `again` all that are not acknowledged.
    * At most `framesMax` and about `bytesMax`, but at least one.
    */
-  take(now: number, again: boolean, framesMax: number, bytesMax: number): SessionUp[] {
-    if (!this.synced) return [];
-    const taken: Entry[] = [];
-    let bytes = 0;
-    const fits = (entry: Entry): boolean => {
-      if (taken.length >= framesMax || (taken.length > 0 && bytes + entry.size > bytesMax))
-        return false;
-      bytes += entry.size;
-      taken.push(entry);
-      return true;
-    };
-    if (again && !this.window.every(fits)) return taken.map(numbered);
-    const left: Entry[] = [];
-    let room = true;
-    for (const entry of this.queue) {
-      const ready = room && !this.isHeld(entry, now);
-      if (ready) room = fits(entry);
-      if (ready && room) this.number(entry);
-      else left.push(entry);
-    }
-    this.queue = left;
-    return taken.map(numbered);
-  }
-
-  private number(entry: Entry): void {
-    entry.seq = ++this.seq;
-    this.window.push(entry);
-    this.waiting.set(entry.seq, entry);
-  }
-
-  private isHeld(entry: Entry, now: number): boolean {
-    if (entry.notBefore > now) return true;
-    const channel = channelOf(entry);
-    if (channel === undefined) return false;
-    for (const other of this.unknown) {
-      if (other.order < entry.order && channelOf(other) === channel) return true;
-    }
-    return false;
-  }
-
-  /** Whether {@link take} with `again` has something to give. */
-  hasMore(now: number): boolean {
-    return (
-      this.synced &&
-      (this.window.length > 0 || this.queue.some((entry) => !this.isHeld(entry, now)))
-    );
-  }
-
+  take(now: number, again: boolean, framesMax: number, bytesMax: number): SessionUp[];
+  /** Whether {@link Uplink.take} with `again` has something to give. */
+  hasMore(now: number): boolean;
   /** Number of the oldest frame that is not acknowledged, or 0. */
-  get firstSeq(): number {
-    return this.window[0]?.seq ?? 0;
-  }
-
+  firstSeq(): number;
   /** When the next publish that is held by time may go; infinite where none is. */
-  wakeAt(now: number): number {
-    return this.queue.reduce(
-      (first, { notBefore }) => (notBefore > now ? Math.min(first, notBefore) : first),
-      Number.POSITIVE_INFINITY,
-    );
-  }
-
+  wakeAt(now: number): number;
   /** The server has applied everything up to `up`. */
-  applied(up: number): void {
-    if (!this.synced) {
-      this.synced = true;
-      this.seq = up;
-    }
-    this.window = this.window.filter((entry) => entry.seq > up);
-  }
-
+  applied(up: number): void;
   /** A reply came: it settles its request, and acknowledges up to it. */
-  settle(frame: OkFrame | ErrorFrame, now: number): void {
-    const entry = frame.re === undefined ? undefined : this.waiting.get(frame.re);
-    if (!entry) return;
-    this.waiting.delete(entry.seq);
-    this.applied(entry.seq);
-    if (frame.t === "error" && frame.code === "unknown_outcome" && ++entry.unknown <= UNKNOWN_MAX) {
-      entry.notBefore = now + (frame.retry_ms ?? entry.unknown * UNKNOWN_WAIT_MS);
-      this.unknown.add(entry);
-      this.requeue([entry]);
-      return;
-    }
-    this.unknown.delete(entry);
-    entry.settle(frame);
-  }
-
-  /** A subscription's answer has a kind of its own; it settles the request like any other. */
-  subscribed(re: number | undefined): void {
-    if (re !== undefined && this.waiting.delete(re)) this.applied(re);
-  }
-
-  private requeue(entries: Entry[]): void {
-    for (const entry of entries) entry.seq = 0;
-    this.queue = [...entries, ...this.queue].sort((a, b) => a.order - b.order);
-  }
-
+  settle(frame: Extract<Outcome, { re?: number }>, now: number): void;
   /** The session is one that was kept over a reload: its numbers go on where the server says. */
-  resume(): void {
-    this.synced = false;
-  }
-
+  resume(): void;
   /**
    * The session is over and another begins. What may be repeated safely is sent again: publishes to
    * durable channels, which are deduplicated by id, and reads. Another publish that was sent ends
    * unknown. What speaks of the session itself is dropped: the new one begins with it.
    */
-  restart(isDurable: (channel: string) => boolean): void {
-    const sent = [...this.waiting.values()];
-    this.waiting.clear();
-    this.window = [];
-    this.seq = 0;
-    this.synced = true;
-    const kept: Entry[] = [];
-    for (const entry of [...sent, ...this.queue]) {
-      const { t } = entry.request;
-      const channel = channelOf(entry);
-      if (t === "subscribe" || t === "unsubscribe" || t === "auth" || t === "away") {
-        entry.settle({ t: "ok", re: 0 });
-      } else if (channel === undefined || entry.seq === 0 || isDurable(channel)) {
-        kept.push(entry);
-      } else {
-        this.unknown.delete(entry);
-        entry.settle(
-          refusal("unknown_outcome", "the session was lost; the event may or may not be there"),
-        );
-      }
-    }
-    this.queue = [];
-    this.requeue(kept);
-  }
-
+  restart(isDurable: (channel: string) => boolean): void;
   /** Ends every request with this refusal. */
-  end(why: Refusal): void {
-    const all = [...this.waiting.values(), ...this.queue];
-    this.waiting.clear();
-    this.window = [];
-    this.queue = [];
-    this.unknown.clear();
-    for (const entry of all) entry.settle(why);
-  }
-
+  end(why: Refusal): void;
   /** Drops a request that was not sent yet, as if it had not been made; false where it was. */
-  withdraw(settle: Settle): boolean {
-    const at = this.queue.findIndex((entry) => entry.settle === settle && entry.unknown === 0);
-    if (at >= 0) this.queue.splice(at, 1);
-    return at >= 0;
-  }
+  withdraw(settle: Settle): boolean;
 }
 
-function numbered(entry: Entry): SessionUp {
-  return { ...entry.request, seq: entry.seq };
+/** @param bound requests that wait at most. */
+export function createUplink(bound: number): Uplink {
+  /** What is not settled, in the order in which the application asked for it. */
+  let entries: Entry[] = [];
+  /** The last number given, and the last that the server applied. */
+  let seq = 0;
+  let up = 0;
+  /** False after a reload, until the server says up to where it applied. */
+  let synced = true;
+
+  /** Numbered and not acknowledged, by number. */
+  const inFlight = (): Entry[] =>
+    entries.filter((entry) => entry.seq > up).sort((a, b) => a.seq - b.seq);
+
+  /** Not numbered, and not held. */
+  const ready = (now: number): Entry[] => {
+    const held = new Set<string | undefined>();
+    return entries.filter(({ channel, seq, unknown, notBefore }) => {
+      const isHeld = channel !== undefined && held.has(channel);
+      if (unknown > 0) held.add(channel);
+      return seq === 0 && notBefore <= now && !isHeld;
+    });
+  };
+
+  const applied = (to: number): void => {
+    if (!synced) seq = to;
+    synced = true;
+    up = Math.max(up, Math.min(to, seq));
+  };
+
+  const drop = (entry: Entry): void => {
+    entries = entries.filter((other) => other !== entry);
+  };
+
+  return {
+    push(request, settle, frameBytes, own) {
+      const size = utf8(JSON.stringify(request)).length + SEQ_BYTES;
+      if (size > frameBytes) {
+        settle(refusal("too_large", `send at most ${frameBytes} bytes`));
+      } else if (!own && entries.length >= bound) {
+        settle(refusal("queue_full", "send slower"));
+      } else {
+        const channel = request.t === "publish" ? request.ch : undefined;
+        entries.push({ request, settle, size, channel, seq: 0, unknown: 0, notBefore: 0 });
+      }
+    },
+    take(now, again, framesMax, bytesMax) {
+      const taken: SessionUp[] = [];
+      let bytes = 0;
+      for (const entry of synced ? [...(again ? inFlight() : []), ...ready(now)] : []) {
+        bytes += entry.size;
+        if (taken.length >= framesMax || (taken.length > 0 && bytes > bytesMax)) break;
+        entry.seq ||= ++seq;
+        taken.push({ ...entry.request, seq: entry.seq });
+      }
+      return taken;
+    },
+    hasMore: (now) => synced && (inFlight().length > 0 || ready(now).length > 0),
+    firstSeq: () => inFlight()[0]?.seq ?? 0,
+    wakeAt: (now) =>
+      Math.min(...entries.map(({ notBefore }) => (notBefore > now ? notBefore : Infinity))),
+    applied,
+    settle(frame, now) {
+      const entry = frame.re && entries.find(({ seq }) => seq === frame.re);
+      if (!entry) return;
+      applied(entry.seq);
+      if (
+        frame.t === "error" &&
+        frame.code === "unknown_outcome" &&
+        ++entry.unknown <= UNKNOWN_MAX
+      ) {
+        entry.notBefore = now + (frame.retry_ms ?? entry.unknown * UNKNOWN_WAIT_MS);
+        entry.seq = 0;
+      } else {
+        drop(entry);
+        entry.settle(frame);
+      }
+    },
+    resume() {
+      synced = false;
+    },
+    restart(isDurable) {
+      const before = entries;
+      entries = [];
+      seq = up = 0;
+      synced = true;
+      entries = before
+        .filter((entry) => {
+          const { request, channel, settle } = entry;
+          if (/^(un)?subscribe$|^auth$|^away$/.test(request.t)) {
+            settle({ t: "ok", re: 0 });
+            return false;
+          }
+          if (channel === undefined || entry.seq === 0 || isDurable(channel)) {
+            entry.seq = 0;
+            return true;
+          }
+          settle(refusal("unknown_outcome", "it may be stored"));
+          return false;
+        })
+        .concat(entries);
+    },
+    end(why) {
+      for (const { settle } of entries.splice(0)) settle(why);
+    },
+    withdraw(settle) {
+      const entry = entries.find(
+        (other) => other.settle === settle && other.seq === 0 && other.unknown === 0,
+      );
+      if (entry) drop(entry);
+      return entry !== undefined;
+    },
+  };
 }

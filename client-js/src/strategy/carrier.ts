@@ -7,15 +7,14 @@ import type { State, Transport } from "../api.ts";
 import { backoff, HEALTHY_MS, RETRY_MS_MAX } from "../backoff.ts";
 import type { Env } from "../env.ts";
 import { refusal, retryOf, UNREACHABLE } from "../errors.ts";
-import type { LinkUp, OpenFrame, Refusal } from "../protocol/frames.ts";
-import type { Output, Session } from "../session/session.ts";
-import { Climb, type ClimbHost } from "./climb.ts";
-import { Exchanges } from "./exchanges.ts";
-import type { CarrierOptions, Hooks } from "./hooks.ts";
-import { type Host, Link } from "./link.ts";
+import type { OpenFrame, Refusal } from "../protocol/frames.ts";
+import type { Session } from "../session/session.ts";
+import { createClimb } from "./climb.ts";
+import { createExchanges } from "./exchanges.ts";
+import type { CarrierOptions, Hooks, Host } from "./host.ts";
+import { type Link, openLink } from "./link.ts";
 import type { Tokens } from "./tokens.ts";
-import { GAP_MS, SEND_MS, Upstream, type UpstreamHost } from "./upstream.ts";
-import { VERDICT_MS, Watch } from "./watch.ts";
+import { createUpstream, GAP_MS, VERDICT_MS } from "./upstream.ts";
 
 /** Milliseconds that opening, or the first exchange after a loss, may take. */
 const OPEN_MS = 8000;
@@ -24,374 +23,328 @@ const POLL_GRACE_MS = 2500;
 /** Milliseconds that a poll is held at least, after networks that cut longer ones. */
 const HOLD_MIN_MS = 5000;
 
-export class Carrier implements Host, UpstreamHost, ClimbHost {
-  state: State = "connecting";
-  transport: Transport | null = null;
-
-  private readonly exchanges: Exchanges;
-  private readonly upstream: Upstream;
-  private readonly climb: Climb;
-  private readonly watch: Watch;
-  allowed: readonly Transport[];
-  live: Link | undefined;
-  private probing: Link | undefined;
-  polling = false;
-  /** Ends what the loop waits for. */
-  wake: () => void = () => undefined;
-  /** Why the loop has to begin again, where there is a reason. */
-  private why: Refusal | undefined;
-  private tries = 0;
-  /** When the session was last established, and when the live link became it. */
-  private establishedAt = 0;
-  private liveAt = 0;
-  private holdMs: number = Number.POSITIVE_INFINITY;
-  /** The next poll is to be answered at once. */
-  private quick = false;
-
-  constructor(
-    readonly env: Env,
-    readonly base: string,
-    readonly session: Session,
-    private readonly tokens: Tokens,
-    private readonly options: CarrierOptions,
-    private readonly hooks: Hooks,
-  ) {
-    this.allowed = options.transports;
-    this.exchanges = new Exchanges(env, base, session, (outputs) => this.act(outputs));
-    this.climb = new Climb(this);
-    this.watch = new Watch(env, session, () => this.kick());
-    this.upstream = new Upstream(this, this.exchanges, this.watch);
-  }
-
-  get token(): string | undefined {
-    return this.tokens.fresh;
-  }
-
-  visible(): boolean {
-    return this.env.page?.visible() ?? true;
-  }
-
-  get over(): boolean {
-    return this.state === "closed" || this.state === "failed";
-  }
-
+export interface Carrier {
+  readonly state: State;
+  transport: Transport | null;
+  /** Whether it is closed, or failed. */
+  readonly over: boolean;
   /** Carries the session until it is closed or fails. */
-  async run(): Promise<void> {
-    // What the page does right after `connect` is part of the opening.
-    await undefined;
-    while (!this.over) {
-      let why = await this.establish();
-      if (!why && !this.over) {
-        why = await this.carry();
-        if (this.env.now() - this.establishedAt >= HEALTHY_MS) this.tries = 0;
-      }
-      if (why && !this.over) await this.recover(why);
-    }
-  }
+  run(): Promise<void>;
+  /** Something waits to be sent. */
+  kick(): void;
+  /** Asks at once whether the session is still carried: the page slept, or the network `changed`. */
+  verify(changed: boolean): void;
+  /** The page became visible or hidden: the server pings at another interval. */
+  watched(): void;
+  /** The page goes away; it may come back. */
+  leave(): void;
+  /** Allows these transports only, and moves at once. */
+  use(transports: readonly Transport[]): void;
+  /** Drops what carries the session, as if the network had. */
+  cut(): void;
+  /** Ends the session and everything that carries it. */
+  close(): Promise<void>;
+}
 
-  private async establish(): Promise<Refusal | undefined> {
-    const resumed = this.session.ticket !== undefined;
-    // Why the one before ended has been seen to: it must not end this one.
-    this.takeWhy();
-    const failed = (await this.tokens.prepare(resumed)) ?? (await this.reach());
-    const why = this.takeWhy() ?? failed;
-    if (why || this.over) return why;
-    this.tokens.shown();
-    this.establishedAt = this.env.now();
-    if (!this.live && this.may("poll")) this.change("connected", "poll");
-    this.hooks.established(resumed);
-    return undefined;
-  }
+export function createCarrier(
+  env: Env,
+  base: string,
+  session: Session,
+  tokens: Tokens,
+  allowed: readonly Transport[],
+  options: CarrierOptions,
+  hooks: Hooks,
+): Carrier {
+  /** Why the loop has to begin again, where there is a reason. */
+  let restart: Refusal | undefined;
+  let tries = 0;
+  /** When the session was last established, and when the live link became it. */
+  let establishedAt = 0;
+  let liveAt = 0;
+  let holdMs = Infinity;
+  /** The next poll is to be answered at once. */
+  let quick = false;
+
+  const woken = (): Promise<void> =>
+    new Promise((resolve) => {
+      host.wake = resolve;
+    });
+
+  const change = (state: State, transport: Transport | null, reason?: string): void => {
+    if (host.over || (host.state === state && host.transport === transport)) return;
+    host.state = state;
+    host.over = state === "closed" || state === "failed";
+    host.transport = transport;
+    hooks.changed(state, transport, reason);
+  };
+
+  const closeLive = (): void => {
+    host.live?.close();
+    host.live = undefined;
+  };
+
+  const stop = (state: State, reason?: string, abortAfterMs = 0): void => {
+    change(state, null, reason);
+    climb.stop();
+    upstream.stop();
+    tokens.stop();
+    closeLive();
+    host.probing?.close();
+    exchanges.abort(abortAfterMs);
+    host.wake();
+  };
+
+  const opening = (wait?: number): OpenFrame => {
+    session.reset();
+    return session.open({
+      token: tokens.fresh,
+      info: options.info,
+      wait,
+    });
+  };
+
+  const prove = async (
+    transport: Link["transport"],
+    first?: OpenFrame,
+  ): Promise<Refusal | undefined> => {
+    while (host.probing) await host.probing.proven;
+    const link = openLink(host, transport, first);
+    host.probing = link;
+    const why = await link.proven;
+    host.probing = undefined;
+    return why;
+  };
 
   /** Opens or attaches: by an exchange, or by a WebSocket where no POST ever came through. */
-  private async reach(): Promise<Refusal | undefined> {
-    if (this.over) return undefined;
-    const { session, token, exchanges } = this;
-    const visible = this.visible();
+  const reach = async (): Promise<Refusal | undefined> => {
+    if (host.over) return undefined;
+    const { fresh: token } = tokens;
     const kept = session.ticket !== undefined;
     // A candidate has no place for a token, and without a fresh one an expired ticket opens nothing.
     const renews = kept && token !== undefined;
-    if (renews || this.allowed.some((transport) => transport !== "websocket")) {
-      const why = kept
-        ? await exchanges.send({ higher: true, wait: 0, token, visible }, OPEN_MS, true)
-        : await exchanges.run([this.opening({ wait: 0, visible })], OPEN_MS);
-      if (why !== UNREACHABLE || exchanges.answered || !this.may("websocket")) return why;
+    if (renews || host.allowed.some((transport) => transport !== "websocket")) {
+      const why = await (kept
+        ? exchanges.send(true, OPEN_MS, true, { wait: 0, token })
+        : exchanges.run([opening(0)], OPEN_MS));
+      if (why !== UNREACHABLE || exchanges.answered || !host.may("websocket")) return why;
     }
-    return this.prove("websocket", kept && !renews ? undefined : this.opening({ visible }));
-  }
+    return prove("websocket", kept && !renews ? undefined : opening());
+  };
 
-  private opening(options: { wait?: number; visible: boolean }): OpenFrame {
-    const { token, session } = this;
-    const { info } = this.options;
-    session.reset();
-    return session.open({ token, info, ...options });
-  }
+  const establish = async (): Promise<Refusal | undefined> => {
+    const resumed = session.ticket !== undefined;
+    // Why the one before ended has been seen to: it must not end this one.
+    restart = undefined;
+    const failed = (await tokens.prepare(resumed)) ?? (await reach());
+    const why = restart ?? failed;
+    if (why || host.over) return why;
+    tokens.shown();
+    establishedAt = env.now();
+    if (!host.live && host.may("poll")) change("connected", "poll");
+    hooks.established(resumed);
+    return undefined;
+  };
 
-  private async recover(why: Refusal): Promise<void> {
-    const { maxRetries, backoff: wait } = this.options;
-    const retry = why.code === "superseded" ? "open" : retryOf(why.code);
-    this.change(this.establishedAt > 0 ? "reconnecting" : "connecting", null, why.code);
-    if (why !== UNREACHABLE) this.hooks.trouble(why);
-    if (retry === "open") this.session.reset();
-    const hopeless = retry === "no" || (retry === "token" && !this.tokens.refuse(why.code));
-    if (hopeless || this.tries >= maxRetries) {
-      this.stop("failed", why.code);
-      this.session.uplink.end(refusal("failed", `gave up after ${why.code}: ${why.message}`));
+  const recover = async (why: Refusal): Promise<void> => {
+    const { code } = why;
+    const { base, cap } = options.backoff;
+    const retry = code === "superseded" ? "open" : retryOf(code);
+    change(establishedAt > 0 ? "reconnecting" : "connecting", null, code);
+    if (why !== UNREACHABLE) hooks.trouble(why);
+    if (retry === "open") session.reset();
+    if (
+      retry === "no" ||
+      (retry === "token" && !tokens.refuse(code)) ||
+      tries >= options.maxRetries
+    ) {
+      stop("failed", code);
+      session.uplink.end(refusal("failed", `${code}: ${why.message}`));
       return;
     }
-    const delayMs = backoff(this.tries++, wait.cap, wait.base, this.env.random());
-    await Promise.race([this.woken(), this.pause(Math.min(why.retry_ms ?? delayMs, RETRY_MS_MAX))]);
-  }
-
-  // The loop while there is a session.
-
-  private async carry(): Promise<Refusal | undefined> {
-    while (!this.over && this.session.ticket !== undefined && !this.why) {
-      await this.settled();
-      this.climb.plan();
-      if (this.live) {
-        await this.woken();
-        await this.settled();
-        if (!this.live) break;
-      } else if (this.may("poll")) {
-        this.polling = true;
-        const why = await this.poll();
-        this.polling = false;
-        if (why) return why;
-      } else if (!(await this.climb.now()) && !this.live) {
-        return this.takeWhy() ?? UNREACHABLE;
-      }
-    }
-    return this.takeWhy();
-  }
-
-  private takeWhy(): Refusal | undefined {
-    const { why } = this;
-    this.why = undefined;
-    return why;
-  }
-
-  private woken(): Promise<void> {
-    return new Promise((resolve) => {
-      this.wake = resolve;
-    });
-  }
-
-  pause(ms: number): Promise<void> {
-    return new Promise((resolve) => void this.env.setTimeout(resolve, ms));
-  }
-
-  /** Waits while a link attaches: what is sent meanwhile would take the session from it. */
-  async settled(): Promise<void> {
-    if (this.probing?.attaching) await this.probing.proven;
-  }
+    const delayMs = why.retry_ms ?? backoff(tries, cap, base, env.random());
+    tries++;
+    await Promise.race([woken(), host.pause(Math.min(delayMs, RETRY_MS_MAX))]);
+  };
 
   /** One poll; the reason, where it was not answered as it should. */
-  private async poll(): Promise<Refusal | undefined> {
-    const { exchanges, session, env, quick } = this;
-    const { count } = session;
-    const woken = this.woken();
+  const poll = async (): Promise<Refusal | undefined> => {
+    const { count, uplink, hello } = session;
+    const wake = woken();
     const sentAt = env.now();
-    const sends = exchanges.outgoing.length > 0 || session.uplink.hasMore(sentAt);
-    const wait = quick ? 0 : Math.min(this.holdMs, session.hello.hold_ms);
-    this.quick = false;
+    const sends = exchanges.outgoing.length > 0 || uplink.hasMore(sentAt);
+    const wait = quick ? 0 : Math.min(holdMs, hello.hold_ms);
+    const timeoutMs = quick ? VERDICT_MS : wait + POLL_GRACE_MS;
+    quick = false;
     // The one before is answered `superseded`; where it is not, it only takes a connection.
     exchanges.abort(VERDICT_MS);
-    let answered = false;
-    const done = exchanges
-      .send(
-        { higher: true, wait, visible: this.visible() },
-        quick ? VERDICT_MS : wait + POLL_GRACE_MS,
-        true,
-      )
-      .finally(() => {
-        answered = true;
-      });
-    await Promise.race([done, woken]);
-    if (!answered) {
+    const done = exchanges.send(true, timeoutMs, true, { wait });
+    const answer = await Promise.race([done.then((why) => ({ why })), wake]);
+    if (!answer) {
       // More is to be sent, or a link took over: the next poll goes beside this one.
-      if (sends && !this.live) await Promise.race([done, this.pause(GAP_MS)]);
+      if (sends && !host.live) await Promise.race([done, host.pause(GAP_MS)]);
       return undefined;
     }
-    const why = await done;
+    const { why } = answer;
     const tookMs = env.now() - sentAt;
-    if (why === UNREACHABLE && tookMs > HOLD_MIN_MS) this.holdMs = Math.max(HOLD_MIN_MS, wait / 2);
+    if (why === UNREACHABLE && tookMs > HOLD_MIN_MS) holdMs = Math.max(HOLD_MIN_MS, wait / 2);
     // Answered at once with nothing: neither the network nor the gateway is to be flooded.
-    if (!why && !sends && session.count === count && tookMs < GAP_MS) await this.pause(GAP_MS);
+    if (!why && !sends && session.count === count && tookMs < GAP_MS) await host.pause(GAP_MS);
     return why;
-  }
+  };
 
-  act(outputs: Output[], link?: Link): Refusal | undefined {
+  /** The loop while there is a session. */
+  const carry = async (): Promise<Refusal | undefined> => {
     let why: Refusal | undefined;
-    this.watch.heard();
-    for (const output of outputs) {
-      switch (output.do) {
-        case "deliver":
-          this.hooks.deliver(output.frame);
-          break;
-        case "attached":
-          if (link) this.adopt(link);
-          break;
-        case "acknowledge":
-          if (link) this.upstream.acknowledge(link);
-          break;
-        case "reattach":
-          if (link?.duplex) link.attach();
-          else if (link) link.ended(undefined);
-          else why = UNREACHABLE;
-          break;
-        case "reopen":
-          why = output.why;
-          this.reopen(why);
-          break;
-        case "end":
-          why = output.why;
-          link?.ended(why);
-          break;
-        case "rotate":
-          if (link && link === this.live) void this.prove(link.transport);
-          break;
-        default:
-          output satisfies never;
+    while (!why && !restart && !host.over && session.ticket) {
+      await host.settled();
+      climb.plan();
+      if (host.live) {
+        await woken();
+        await host.settled();
+        if (!host.live) break;
+      } else if (host.may("poll")) {
+        host.polling = true;
+        why = await poll();
+        host.polling = false;
+      } else if (!(await climb.now()) && !host.live) {
+        why = restart ?? UNREACHABLE;
       }
     }
-    this.watch.set(this.live);
-    this.hooks.touched();
-    return why;
-  }
+    if (env.now() - establishedAt >= HEALTHY_MS) tries = 0;
+    return why ?? restart;
+  };
 
-  private adopt(link: Link): void {
-    if (this.live !== link) this.live?.close();
-    this.live = link;
+  const adopt = (link: Link): void => {
+    if (host.live !== link) host.live?.close();
+    host.live = link;
     link.adopted();
-    this.liveAt = this.env.now();
-    const { visible, hidden } = this.session.hello.ping_ms;
-    this.session.expectPing(this.visible() ? visible : hidden, this.liveAt);
-    this.change("connected", link.transport);
-    this.upstream.flush(true);
-    this.wake();
-  }
+    liveAt = env.now();
+    session.expectPing(session.hello.ping_ms[host.visible() ? "visible" : "hidden"], liveAt);
+    change("connected", link.transport);
+    upstream.flush(true);
+    host.wake();
+  };
 
-  lost(link: Link, why: Refusal | undefined): void {
-    // A candidate that sent its `attach` took the session from the older link; another is nothing yet.
-    if (link !== this.live && link.reader.link !== this.session.link) return;
-    this.live?.close();
-    this.live = undefined;
-    if (this.probing?.attaching) return;
-    this.climb.lost(this.env.now() - this.liveAt);
-    if (why && retryOf(why.code) !== "no") this.why = why;
-    this.change("reconnecting", null, why?.code);
-    this.wake();
-  }
+  const host: Host & Carrier = {
+    env,
+    base,
+    session,
+    tokens,
+    allowed,
+    state: "connecting",
+    transport: null,
+    live: undefined,
+    probing: undefined,
+    polling: false,
+    exchanges: createExchanges(env, base, session, (output) => host.act(output)),
+    wake: () => undefined,
+    over: false,
+    visible: hooks.visible,
+    may: (transport) => host.allowed.includes(transport),
+    pause: (ms) => new Promise((resolve) => void env.setTimeout(resolve, ms)),
+    async settled() {
+      if (host.probing?.stage === "attaching") await host.probing.proven;
+    },
+    prove,
+    post: (frames) => upstream.post(frames),
+    kick: () => upstream.kick(),
 
-  private reopen(why: Refusal): void {
-    this.session.reset();
-    this.why = why;
-    this.live?.close();
-    this.live = undefined;
-    this.probing?.close();
-    this.wake();
-  }
+    act(output, link) {
+      let why: Refusal | undefined;
+      upstream.heard();
+      if (output === "attached") {
+        if (link) adopt(link);
+      } else if (output === "acknowledge") {
+        if (link) upstream.acknowledge(link);
+      } else if (output === "reattach") {
+        if (!link) why = UNREACHABLE;
+        else if (link.duplex) link.attach();
+        else link.ended();
+      } else if (output === "rotate") {
+        if (link && link === host.live) void prove(link.transport);
+      } else if (output) {
+        why = output.why;
+        if (output.reopen) {
+          session.reset();
+          restart = why;
+          closeLive();
+          host.probing?.close();
+          host.wake();
+        } else link?.ended(why);
+      }
+      upstream.watch();
+      hooks.touched();
+      return why;
+    },
 
-  post(frames: LinkUp[]): void {
-    this.upstream.post(frames);
-  }
+    lost(link, why) {
+      // A candidate that sent its `attach` took the session from the older link; another is nothing yet.
+      if (link !== host.live && link.reader.link !== session.link) return;
+      closeLive();
+      if (host.probing?.stage === "attaching") return;
+      climb.lost(env.now() - liveAt);
+      if (why && retryOf(why.code) !== "no") restart = why;
+      change("reconnecting", null, why?.code);
+      host.wake();
+    },
 
-  async postAttach(frame: LinkUp): Promise<boolean> {
-    return (await this.exchanges.run([frame], SEND_MS)) === undefined;
-  }
+    async run() {
+      // What the page does right after `connect` is part of the opening.
+      await undefined;
+      while (!host.over) {
+        const why = (await establish()) ?? (await carry());
+        if (why && !host.over) await recover(why);
+      }
+    },
 
-  // Better transports.
+    verify(changed) {
+      if (host.live) host.live.verify(VERDICT_MS);
+      else quick = host.polling;
+      host.wake();
+      if (changed && session.ticket) void climb.now();
+    },
 
-  may(transport: Transport): boolean {
-    return this.allowed.includes(transport);
-  }
+    watched() {
+      if (host.live) {
+        // Until the next ping says more; a page that is looked at asks by itself.
+        session.expectPing(session.hello.ping_ms.hidden, env.now());
+        upstream.acknowledge(host.live);
+        upstream.watch();
+      }
+      if (host.visible()) host.verify(false);
+    },
 
-  /** Proves one transport; the reason, where it did not become the link. With `first` it opens. */
-  async prove(transport: Link["transport"], first?: OpenFrame): Promise<Refusal | undefined> {
-    while (this.probing) await this.probing.proven;
-    const link = new Link(this, transport, first);
-    this.probing = link;
-    const proven = await link.proven;
-    this.probing = undefined;
-    return proven ? undefined : (link.why ?? UNREACHABLE);
-  }
+    leave() {
+      if (session.ticket) exchanges.beacon({ l: "leaving" });
+    },
 
-  // What the page and the application ask for.
+    use(transports) {
+      host.allowed = transports;
+      if (session.ticket) void climb.now();
+      host.wake();
+    },
 
-  /** Something waits to be sent. */
-  kick(): void {
-    this.upstream.kick();
-  }
+    cut() {
+      exchanges.abort();
+      host.probing?.ended();
+      host.live?.ended();
+    },
 
-  /** Asks at once whether the session is still carried: the page slept, or the network `changed`. */
-  verify(changed: boolean): void {
-    if (this.live) this.live.verify(VERDICT_MS);
-    else this.quick = this.polling;
-    this.wake();
-    if (changed && this.session.ticket !== undefined) void this.climb.now();
-  }
-
-  /** The page became visible or hidden: the server pings at another interval. */
-  watched(visible: boolean): void {
-    const { session, live } = this;
-    if (live) {
-      const { deadline } = session;
-      session.expectPing(session.hello.ping_ms[visible ? "visible" : "hidden"], this.env.now());
-      session.deadline = Math.max(deadline, session.deadline);
-      this.upstream.acknowledge(live);
-      this.watch.set(live);
-    }
-    if (visible) this.verify(false);
-  }
-
-  /** The page goes away; it may come back. */
-  leave(): void {
-    if (this.session.ticket !== undefined) this.exchanges.beacon({ l: "leaving" });
-  }
-
-  /** Allows these transports only, and moves at once. */
-  use(transports: readonly Transport[]): void {
-    this.allowed = transports;
-    if (this.session.ticket !== undefined) void this.climb.now();
-    this.wake();
-  }
-
-  /** Drops what carries the session, as if the network had. */
-  cut(): void {
-    this.exchanges.abort();
-    this.probing?.ended(undefined);
-    this.live?.ended(undefined);
-  }
-
-  /** Ends the session and everything that carries it. */
-  async close(): Promise<void> {
-    if (this.over) return;
-    const { live, session, exchanges } = this;
-    const byExchange = !live?.duplex && session.ticket !== undefined;
-    if (byExchange) exchanges.outgoing.push({ l: "close" });
-    else live?.send({ l: "close" });
-    const sent = byExchange && exchanges.send({ higher: false, visible: false }, VERDICT_MS, false);
-    this.stop("closed", undefined, byExchange);
-    await sent;
-  }
-
-  private stop(state: State, reason: string | undefined, sends = false): void {
-    this.change(state, null, reason);
-    this.climb.stop();
-    this.watch.stop();
-    this.tokens.stop();
-    this.live?.close();
-    this.live = undefined;
-    this.probing?.close();
-    this.exchanges.abort(sends ? VERDICT_MS : 0);
-    this.wake();
-  }
-
-  private change(state: State, transport: Transport | null, reason?: string): void {
-    if (this.over || (this.state === state && this.transport === transport)) return;
-    this.state = state;
-    this.transport = transport;
-    this.hooks.changed(state, transport, reason);
-  }
+    async close() {
+      if (host.over) return;
+      const { live } = host;
+      let sent: Promise<unknown> | undefined;
+      if (live?.duplex) live.send({ l: "close" });
+      else if (session.ticket) {
+        exchanges.outgoing.push({ l: "close" });
+        sent = exchanges.send(false, VERDICT_MS, false);
+      }
+      stop("closed", undefined, sent && VERDICT_MS);
+      await sent;
+    },
+  };
+  const { exchanges } = host;
+  const climb = createClimb(host);
+  const upstream = createUpstream(host);
+  return host;
 }

@@ -8,90 +8,93 @@ import { encodeBody } from "../protocol/body.ts";
 import { type FrameUp, isLinkFrame, type LinkUp, type Refusal } from "../protocol/frames.ts";
 import type { AttachOptions, Output, Reader, Session } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
-import { type Answer, type Exchange, exchange } from "../transports/exchange.ts";
+import { parseAnswer, post } from "../transports/exchange.ts";
 
-export class Exchanges {
+export interface Exchanges {
   /** Whether a POST was ever answered by the gateway. */
-  answered = false;
+  answered: boolean;
   /** Link frames that go up with the next exchange. */
-  readonly outgoing: LinkUp[] = [];
-  private readonly pending = new Set<Exchange>();
-  private readonly env: Env;
-  private readonly base: string;
-  private readonly session: Session;
-  private readonly act: (outputs: Output[]) => Refusal | undefined;
-
-  /** @param act does what the session answers; a refusal, where the exchange failed by it. */
-  constructor(
-    env: Env,
-    base: string,
-    session: Session,
-    act: (outputs: Output[]) => Refusal | undefined,
-  ) {
-    this.env = env;
-    this.base = base;
-    this.session = session;
-    this.act = act;
-  }
-
-  /** Attaches, and brings up everything that waits; session frames only where told. */
+  readonly outgoing: LinkUp[];
+  /** Attaches, and brings up everything that waits; session frames only `withSession`. */
   send(
-    options: AttachOptions,
+    higher: boolean,
     timeoutMs: number,
     withSession: boolean,
-  ): Promise<Refusal | undefined> {
-    const { session, outgoing } = this;
-    const { frames, frame_bytes } = session.hello.limits;
-    const links = outgoing.splice(0, frames - 2);
-    const attach = session.attach(options);
-    const room = frames - 1 - links.length;
-    const up = withSession ? session.uplink.take(this.env.now(), true, room, frame_bytes) : [];
-    return this.run([attach, ...links, ...up], timeoutMs);
-  }
-
+    options?: AttachOptions,
+  ): Promise<Refusal | undefined>;
   /**
    * One exchange; the reason, where it was not answered as it should. One that a higher link has
    * overtaken did not fail: what carries the session is decided elsewhere.
    */
-  async run(frames: FrameUp[], timeoutMs: number): Promise<Refusal | undefined> {
-    const reader = this.session.reader();
-    const nonce = freshName(this.env);
-    const one = exchange(this.env, addressOf(this.base, nonce, "x"), frames, timeoutMs);
-    this.pending.add(one);
-    const answer = await one.answer;
-    this.pending.delete(one);
-    const why = answer ? this.absorb(reader, answer, nonce) : UNREACHABLE;
-    return this.session.isCurrent(reader) ? why : undefined;
-  }
+  run(frames: FrameUp[], timeoutMs: number): Promise<Refusal | undefined>;
+  /** Sends one link frame that outlives the page, at the live link. Nothing is known of its fate. */
+  beacon(frame: LinkUp): void;
+  /** Ends those that are under way, at once or after a while. */
+  abort(afterMs?: number): void;
+}
 
-  private absorb(reader: Reader, { frames, chars }: Answer, nonce: string): Refusal | undefined {
-    const { session } = this;
+/** @param act does what the session answers; the reason, where that ends the exchange. */
+export function createExchanges(
+  env: Env,
+  base: string,
+  session: Session,
+  act: (output: Output | undefined) => Refusal | undefined,
+): Exchanges {
+  const pending = new Set<AbortController>();
+
+  const absorb = (reader: Reader, nonce: string, text = ""): Refusal | undefined => {
+    const frames = parseAnswer(text);
+    if (!frames) return UNREACHABLE;
     let why: Refusal | undefined;
     for (const frame of frames) {
-      if (isLinkFrame(frame) && frame.l === "hello" && session.ticket === undefined) {
+      if (isLinkFrame(frame) && frame.l === "hello" && !session.ticket) {
         // The answer to another request: a cache.
         if (frame.nonce !== nonce) return UNREACHABLE;
         if (session.isCurrent(reader)) session.opened(frame);
       } else {
-        why = this.act(session.receive(reader, frame, chars, this.env.now())) ?? why;
+        why = act(session.receive(reader, frame, text.length / frames.length, env.now())) ?? why;
       }
     }
-    this.answered = true;
+    exchanges.answered = true;
     return why ?? (reader.at === undefined ? UNREACHABLE : undefined);
-  }
+  };
 
-  /** Sends one link frame that outlives the page, at the live link. Nothing is known of its fate. */
-  beacon(frame: LinkUp): void {
-    const attach = this.session.attach({ higher: false, visible: false });
-    const url = addressOf(this.base, freshName(this.env), "x");
-    this.env.beacon(url, encodeBody([attach, frame]));
-  }
-
-  /** Ends those that are under way, at once or after a while. */
-  abort(afterMs = 0): void {
-    for (const { abort } of [...this.pending]) {
-      if (afterMs > 0) this.env.setTimeout(abort, afterMs);
-      else abort();
-    }
-  }
+  const exchanges: Exchanges = {
+    answered: false,
+    outgoing: [],
+    send(higher, timeoutMs, withSession, options) {
+      const { frames, frame_bytes } = session.hello.limits;
+      const links = exchanges.outgoing.splice(0, frames - 2);
+      const attach = session.attach(higher, options);
+      const room = frames - 1 - links.length;
+      const up = withSession ? session.uplink.take(env.now(), true, room, frame_bytes) : [];
+      return exchanges.run([attach, ...links, ...up], timeoutMs);
+    },
+    async run(frames, timeoutMs) {
+      const reader = session.reader();
+      const nonce = freshName(env);
+      const control = new AbortController();
+      pending.add(control);
+      const timer = env.setTimeout(() => control.abort(), timeoutMs);
+      // The code in the body decides, not the status: proxies change it (M9).
+      const text = await post(env, addressOf(base, nonce, "x"), frames, control.signal)
+        .then((response) => response?.text())
+        .catch(() => undefined);
+      env.clearTimeout(timer);
+      pending.delete(control);
+      const why = absorb(reader, nonce, text);
+      return session.isCurrent(reader) ? why : undefined;
+    },
+    beacon(frame) {
+      const attach = session.attach(false);
+      env.beacon(addressOf(base, freshName(env), "x"), encodeBody([attach, frame]));
+    },
+    abort(afterMs = 0) {
+      for (const control of [...pending]) {
+        if (afterMs > 0) env.setTimeout(() => control.abort(), afterMs);
+        else control.abort();
+      }
+    },
+  };
+  return exchanges;
 }

@@ -6,19 +6,15 @@
 import type { Env } from "../env.ts";
 import { isObject } from "../protocol/frames.ts";
 import type { Kept, Session } from "../session/session.ts";
-import type { Subscription } from "../session/subscriptions.ts";
+import { type Subscription, subscription } from "../session/subscriptions.ts";
 
 /** Milliseconds between two writes. */
 const WRITE_MS = 1000;
 
-/** One channel as it is kept. */
-export type KeptChannel = Pick<Subscription, "ch" | "since" | "durable" | "state" | "presence">;
-
-interface Stored {
+interface Stored extends Kept {
   /** Milliseconds of the clock. */
-  at: number;
-  session?: Kept;
-  channels: KeptChannel[];
+  now: number;
+  channels: Subscription[];
 }
 
 /** What the application was handed of what was counted. */
@@ -29,84 +25,74 @@ export interface PageState {
   position(ch: string): string | undefined;
 }
 
-export class Keeper {
-  private readonly env: Env;
-  private readonly key: string;
-  private readonly session: Session;
-  private readonly page: PageState;
-  private timer: unknown;
-  /** What the earlier page had, by name: the positions, and in a resumed session the subscriptions. */
-  readonly channels: Map<string, KeptChannel> = new Map<string, KeptChannel>();
-
-  constructor(env: Env, key: string, session: Session, page: PageState) {
-    this.env = env;
-    this.key = key;
-    this.session = session;
-    this.page = page;
-  }
-
+export interface Keeper {
+  /** The positions in the earlier page's durable channels, by name. */
+  readonly positions: Map<string, string | undefined>;
   /** Reads what an earlier page left; true where its session goes on. */
-  restore(): boolean {
-    const stored = this.read();
-    if (!stored) return false;
-    for (const kept of stored.channels) {
-      if (isObject(kept) && typeof kept.ch === "string") this.channels.set(kept.ch, kept);
-    }
-    const { session, at } = stored;
-    if (!session?.ticket || this.env.now() - at >= (session.hello?.window_ms ?? 0)) return false;
-    this.session.resume(session);
-    for (const { ch, presence, since, durable, state } of this.channels.values()) {
-      Object.assign(this.session.subs.add(ch, presence, since), { durable, state, asked: true });
-    }
-    this.write(false);
-    return true;
-  }
+  restore(): boolean;
+  /** Something changed: it is written soon. */
+  touch(): void;
+  /** Writes it. `goodbye`: the page goes away, and the session may be resumed. */
+  write(goodbye: boolean): void;
+  /** Forgets everything: the session ended. */
+  clear(): void;
+}
 
-  private read(): Stored | undefined {
+export function createKeeper(env: Env, key: string, session: Session, page: PageState): Keeper {
+  let timer: unknown;
+
+  /** Does something with the storage, which may be full or denied: then a reload opens a new session. */
+  const attempt = <Result>(run: (storage: NonNullable<Env["storage"]>) => Result) => {
     try {
-      const stored: unknown = JSON.parse(this.env.storage?.getItem(this.key) ?? "0");
-      return isObject(stored) && Array.isArray(stored["channels"])
-        ? (stored as unknown as Stored)
-        : undefined;
+      return env.storage && run(env.storage);
     } catch {
       return undefined;
     }
-  }
+  };
 
-  /** Something changed: it is written soon. */
-  touch(): void {
-    this.timer ??= this.env.setTimeout(() => this.write(false), WRITE_MS);
-  }
-
-  /** Writes it. `goodbye`: the page goes away, and the session may be resumed. */
-  write(goodbye: boolean): void {
-    this.env.clearTimeout(this.timer);
-    this.timer = undefined;
-    const { ticket, link, count, hello, subs } = this.session;
-    const channels = subs.values().map((sub): KeptChannel => {
-      const { ch, durable, state, presence } = sub;
-      const since = this.page.position(ch) ?? sub.since;
-      return { ch, since, durable, state, presence };
-    });
-    const resumable = goodbye && ticket !== undefined && !this.page.unread();
-    const session = resumable ? { session: { ticket, link, count, hello } } : {};
-    const stored: Stored = { at: this.env.now(), channels, ...session };
-    this.put(JSON.stringify(stored));
-  }
-
-  private put(text: string | undefined): void {
-    try {
-      if (text === undefined) this.env.storage?.removeItem(this.key);
-      else this.env.storage?.setItem(this.key, text);
-    } catch {
-      // The storage is full or denied: a reload then opens a new session.
-    }
-  }
-
-  /** Forgets everything: the session ended. */
-  clear(): void {
-    this.env.clearTimeout(this.timer);
-    this.timer = undefined;
-    this.put(undefined);
-  }
+  const keeper: Keeper = {
+    positions: new Map(),
+    restore() {
+      const stored = attempt<Partial<Stored>>((storage) => JSON.parse(storage.getItem(key) ?? "0"));
+      if (!isObject(stored) || !Array.isArray(stored.channels)) return false;
+      const channels = stored.channels.filter((kept) => typeof kept?.ch === "string");
+      for (const { ch, since, durable } of channels) if (durable) keeper.positions.set(ch, since);
+      const { ticket, hello, now = 0 } = stored;
+      if (!ticket || !hello?.window_ms || env.now() - now >= hello.window_ms) return false;
+      session.resume(stored as Stored);
+      for (const kept of channels) {
+        const { last } = subscription(kept.ch, false, kept.since);
+        session.subs.set(kept.ch, { ...kept, last, asked: true });
+      }
+      keeper.write(false);
+      return true;
+    },
+    touch() {
+      timer ??= env.setTimeout(() => keeper.write(false), WRITE_MS);
+    },
+    write(goodbye) {
+      env.clearTimeout(timer);
+      timer = undefined;
+      const { ticket, link, count, hello, subs } = session;
+      const stored: Stored = {
+        now: env.now(),
+        ticket: goodbye && !page.unread() ? ticket : undefined,
+        link,
+        count,
+        hello,
+        channels: [...subs.values()].map((sub) => ({
+          ...sub,
+          since: page.position(sub.ch) ?? sub.since,
+        })),
+      };
+      attempt((storage) => storage.setItem(key, JSON.stringify(stored)));
+    },
+    clear() {
+      env.clearTimeout(timer);
+      // In the place of a timer it keeps what still comes from being written.
+      timer = keeper;
+      attempt((storage) => storage.removeItem(key));
+    },
+  };
+  return keeper;
 }

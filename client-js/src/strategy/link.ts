@@ -3,192 +3,146 @@
  * proves the way down, an echo the way up; then an `attach` with a higher number moves the session to it.
  */
 import type { Transport } from "../api.ts";
-import { type Env, freshName } from "../env.ts";
-import {
-  type FrameDown,
-  type FrameUp,
-  isLinkFrame,
-  type LinkUp,
-  type OpenFrame,
-  type Refusal,
-} from "../protocol/frames.ts";
-import type { Output, Reader, Session } from "../session/session.ts";
+import { freshName } from "../env.ts";
+import { UNREACHABLE } from "../errors.ts";
+import { type FrameUp, isLinkFrame, type OpenFrame, type Refusal } from "../protocol/frames.ts";
+import type { Reader } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
-import type { Connection, Listener } from "../transports/candidate.ts";
+import type { Connection } from "../transports/connection.ts";
 import { openStream } from "../transports/stream.ts";
 import { openWebSocket } from "../transports/websocket.ts";
-
-/** What a link needs of what carries the session. */
-export interface Host {
-  readonly env: Env;
-  readonly session: Session;
-  readonly base: string;
-  /** A token that an `attach` has to show, if one. */
-  readonly token: string | undefined;
-  visible(): boolean;
-  /** Does what the session answered to a frame of this link. */
-  act(outputs: Output[], link: Link): unknown;
-  /** Sends link frames by exchange, beside what carries the session. */
-  post(frames: LinkUp[]): void;
-  /** Sends one `attach` by an exchange of its own; false where it was not answered. */
-  postAttach(frame: LinkUp): Promise<boolean>;
-  /** The live link is over. */
-  lost(link: Link, why: Refusal | undefined): void;
-}
+import type { Host } from "./host.ts";
 
 /** Milliseconds that connecting, then hello and echo, then attaching may take each. */
-const STEP_MS = 4000;
+export const STEP_MS = 4000;
 
-type Stage = "connecting" | "echo" | "attaching" | "live" | "over";
+const KINDS = { websocket: "ws", stream: "s", sse: "e" } as const;
 
-export class Link implements Listener {
+export interface Link {
   readonly transport: Exclude<Transport, "poll">;
-  reader: Reader;
-  /** Why a candidate failed, where the server said so. */
-  why: Refusal | undefined;
-  /** Whether it became the link. Settled once. */
-  readonly proven: Promise<boolean>;
-
-  private readonly host: Host;
-  private readonly nonce: string;
-  private readonly first: OpenFrame | undefined;
-  private readonly settle: (proven: boolean) => void;
-  private connection: Connection | undefined;
-  private stage: Stage = "connecting";
-  private via = "";
-  private echo: string | undefined;
-  private timer: unknown;
-
-  /** @param first opens a session on the connection itself, where there is none. */
-  constructor(host: Host, transport: Exclude<Transport, "poll">, first?: OpenFrame) {
-    this.host = host;
-    this.transport = transport;
-    this.first = first;
-    this.nonce = freshName(host.env);
-    // A reader of no link: a candidate's session frames are never counted.
-    this.reader = { ...host.session.reader(), link: 0 };
-    let settle: (proven: boolean) => void = () => undefined;
-    this.proven = new Promise((resolve) => {
-      settle = resolve;
-    });
-    this.settle = settle;
-    this.connect();
-  }
-
-  /** Whether the session waits for the answer to this link's `attach`. */
-  get attaching(): boolean {
-    return this.stage === "attaching";
-  }
-
   /** Whether frames can be sent on it. */
-  get duplex(): boolean {
-    return this.transport === "websocket";
-  }
-
-  private connect(): void {
-    const { env, base, session } = this.host;
-    const candidate: LinkUp = { l: "candidate", v: 1, ticket: session.ticket ?? "" };
-    this.step("connecting");
-    this.connection =
-      this.transport === "websocket"
-        ? openWebSocket(env, addressOf(base, this.nonce, "ws"), this)
-        : openStream(
-            env,
-            addressOf(base, this.nonce, this.transport === "sse" ? "e" : "s"),
-            this.transport,
-            candidate,
-            this,
-          );
-    if (!this.connection) this.ended(undefined);
-  }
-
-  private step(stage: Stage): void {
-    this.stage = stage;
-    this.host.env.clearTimeout(this.timer);
-    if (stage !== "live" && stage !== "over") {
-      this.timer = this.host.env.setTimeout(() => this.ended(undefined), STEP_MS);
-    }
-  }
-
-  send(frame: FrameUp): void {
-    this.connection?.send?.(frame);
-  }
-
-  opened(): void {
-    const { ticket } = this.host.session;
-    this.step("connecting");
-    this.send(this.first ?? { l: "candidate", v: 1, ticket: ticket ?? "" });
-  }
-
-  frame(frame: FrameDown, chars: number): void {
-    const { session, env } = this.host;
-    if (isLinkFrame(frame) && frame.l === "hello") {
-      // An answer that is not to this request: a cache, or a proxy that merges requests.
-      if (frame.nonce !== this.nonce || this.stage !== "connecting") return this.ended(undefined);
-      this.via = frame.via;
-      if (!this.first) return this.sendEcho("echo");
-      session.opened(frame);
-      this.reader = session.reader();
-      this.step("attaching");
-      // Any frame after the hello makes the session more than provisional (PROTOCOL.md M14).
-      this.send({ l: "pong" });
-    } else if (isLinkFrame(frame) && frame.l === "echo") {
-      if (frame.id !== this.echo) return;
-      this.echo = undefined;
-      if (this.stage === "echo") this.attach();
-      else this.step(this.stage);
-    } else {
-      this.host.act(session.receive(this.reader, frame, chars, env.now()), this);
-    }
-  }
-
-  private sendEcho(stage: Stage): void {
-    this.step(stage);
-    this.echo = freshName(this.host.env);
-    if (this.duplex) this.send({ l: "echo", id: this.echo });
-    else this.host.post([{ l: "echo", id: this.echo, via: this.via }]);
-  }
-
+  readonly duplex: boolean;
+  reader: Reader;
+  /** Settled once: with the reason, where it did not become the link. */
+  readonly proven: Promise<Refusal | undefined>;
+  stage: "connecting" | "echo" | "attaching" | "live" | "over";
+  send(frame: FrameUp): void;
   /** Moves the session to this connection, or to a higher number on it. */
-  attach(): void {
-    const { session, token } = this.host;
-    const via = this.duplex ? undefined : this.via;
-    const frame = session.attach({ higher: true, token, visible: this.host.visible(), via });
-    this.reader = session.reader();
-    this.step("attaching");
-    if (this.duplex) {
-      this.send(frame);
-      return;
-    }
-    this.host.postAttach(frame).then((answered) => {
-      if (!answered && this.stage === "attaching") this.ended(undefined);
-    });
-  }
-
+  attach(): void;
   /** It is the link from here on. */
-  adopted(): void {
-    this.step("live");
-    this.settle(true);
-  }
-
+  adopted(): void;
   /** Asks whether the live link still works, with a verdict after `withinMs`. */
-  verify(withinMs: number): void {
-    if (this.stage !== "live" || this.echo !== undefined) return;
-    this.sendEcho("live");
-    this.timer = this.host.env.setTimeout(() => this.ended(undefined), withinMs);
-  }
+  verify(withinMs: number): void;
+  /** It is over, and the host is told. */
+  ended(why?: Refusal): void;
+  /** Ends it without telling the host. */
+  close(): void;
+}
 
-  ended(why: Refusal | undefined): void {
-    if (this.stage === "over") return;
-    this.why ??= why;
-    this.close();
-    this.host.lost(this, why);
-  }
+/** @param first opens a session on the connection itself, where there is none. */
+export function openLink(
+  host: Host,
+  transport: Exclude<Transport, "poll">,
+  first: OpenFrame | undefined,
+): Link {
+  const { env, session, exchanges } = host;
+  const nonce = freshName(env);
+  const duplex = transport === "websocket";
+  let connection: Connection | undefined;
+  let settle: (why: Refusal | undefined) => void;
+  let via = "";
+  let echo: string | undefined;
+  let timer: unknown;
 
-  /** Ends the connection without telling the host. */
-  close(): void {
-    this.step("over");
-    this.connection?.close();
-    this.settle(false);
-  }
+  const step = (stage: Link["stage"], withinMs?: number): void => {
+    link.stage = stage;
+    env.clearTimeout(timer);
+    if (withinMs) timer = env.setTimeout(() => link.ended(), withinMs);
+  };
+
+  const sendEcho = (): void => {
+    echo = freshName(env);
+    if (duplex) link.send({ l: "echo", id: echo });
+    else host.post([{ l: "echo", id: echo, via }]);
+  };
+
+  const link: Link = {
+    transport,
+    duplex,
+    // Of no link: a candidate's session frames are never counted.
+    reader: { ...session.reader(), link: 0 },
+    proven: new Promise((resolve) => {
+      settle = resolve;
+    }),
+    stage: "connecting",
+    send: (frame) => connection?.send?.(frame),
+    attach() {
+      const { fresh: token } = host.tokens;
+      const frame = session.attach(true, { token, via: duplex ? undefined : via });
+      link.reader = session.reader();
+      step("attaching", STEP_MS);
+      if (duplex) link.send(frame);
+      else {
+        exchanges.run([frame], STEP_MS).then((why) => {
+          if (why && link.stage === "attaching") link.ended();
+        });
+      }
+    },
+    adopted() {
+      step("live");
+      settle(undefined);
+    },
+    verify(withinMs) {
+      if (link.stage !== "live" || echo) return;
+      sendEcho();
+      step("live", withinMs);
+    },
+    ended(why) {
+      if (link.stage === "over") return;
+      settle(why ?? UNREACHABLE);
+      link.close();
+      host.lost(link, why);
+    },
+    close() {
+      step("over");
+      connection?.close();
+      settle(UNREACHABLE);
+    },
+  };
+
+  step("connecting", STEP_MS);
+  connection = (duplex ? openWebSocket : openStream)(
+    env,
+    addressOf(host.base, nonce, KINDS[transport]),
+    first ?? { l: "candidate", v: 1, ticket: session.ticket ?? "" },
+    {
+      opened: () => step("connecting", STEP_MS),
+      ended: link.ended,
+      frame(frame, chars) {
+        if (!isLinkFrame(frame) || (frame.l !== "hello" && frame.l !== "echo")) {
+          host.act(session.receive(link.reader, frame, chars, env.now()), link);
+        } else if (frame.l === "echo") {
+          if (frame.id !== echo) return;
+          echo = undefined;
+          if (link.stage === "echo") link.attach();
+          else if (link.stage === "live") step("live");
+        } else if (frame.nonce !== nonce || link.stage !== "connecting") {
+          // An answer that is not to this request: a cache, or a proxy that merges requests.
+          link.ended();
+        } else if (first) {
+          session.opened(frame);
+          link.reader = session.reader();
+          step("attaching", STEP_MS);
+          // Any frame after the hello makes the session more than provisional (PROTOCOL.md M14).
+          link.send({ l: "pong" });
+        } else {
+          via = frame.via;
+          step("echo", STEP_MS);
+          sendEcho();
+        }
+      },
+    },
+  );
+  if (!connection) link.ended();
+  return link;
 }

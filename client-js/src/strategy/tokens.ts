@@ -13,79 +13,75 @@ const RENEW_MS = 30_000;
 /** The longest time that a timer can be set to (WHATWG HTML, "Timers": a signed 32-bit number). */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
-export class Tokens {
+export interface Tokens {
   /** The token that the next `open` or `attach` has to show. */
   fresh: string | undefined;
-  private readonly env: Env;
-  private readonly auth: Auth | undefined;
-  private due: AuthReason | undefined = "open";
+  /** Sees to it that {@link Tokens.fresh} is there where it is needed; the reason, where it cannot be had. */
+  prepare(resumed: boolean): Promise<Refusal | undefined>;
+  /** The server took what was shown. */
+  shown(): void;
+  /** The server refused the token; false where there is no other to be had. */
+  refuse(code: string): boolean;
+  /** The token's remaining life is known: it is renewed in band, on whatever carries the session. */
+  expires(inMs: number | undefined): void;
+  stop(): void;
+}
+
+/** @param push sends a request in band. */
+export function createTokens(env: Env, auth: Auth | undefined, push: Push): Tokens {
+  let due: AuthReason | undefined = "open";
   /** Refusals since a token was last accepted. */
-  private refused = 0;
-  private timer: unknown;
-  private lifeMs: number | undefined;
+  let refused = 0;
+  let timer: unknown;
+  let lifeMs: number | undefined;
 
-  private readonly push: Push;
-
-  /** @param push sends a request in band. */
-  constructor(env: Env, auth: Auth | undefined, push: Push) {
-    this.env = env;
-    this.auth = auth;
-    this.push = push;
-  }
-
-  /** Sees to it that {@link fresh} is there where it is needed; the reason, where it cannot be had. */
-  async prepare(resumed: boolean): Promise<Refusal | undefined> {
-    if (!resumed) this.due ??= "open";
-    return this.due && this.auth ? this.ask(this.due) : undefined;
-  }
-
-  private async ask(reason: AuthReason): Promise<Refusal | undefined> {
+  const ask = async (reason: AuthReason): Promise<Refusal | undefined> => {
     try {
-      this.fresh = await this.auth?.(reason);
-      this.due = undefined;
+      tokens.fresh = await auth?.(reason);
+      due = undefined;
       return undefined;
     } catch (error) {
-      return refusal("auth_failed", `the auth function threw: ${String(error)}`);
+      return refusal("auth_failed", `${error}`);
     }
-  }
+  };
 
-  /** The server took what was shown. */
-  shown(): void {
-    // An `attached` does not say how long it is good: as long as the one before, most likely.
-    if (this.fresh !== undefined) this.expires(this.lifeMs);
-    this.fresh = undefined;
-    this.refused = 0;
-  }
-
-  /** The server refused the token; false where there is no other to be had. */
-  refuse(code: string): boolean {
-    this.due = code === "token_expired" ? "expired" : "refused";
-    return this.auth !== undefined && this.refused++ < 2;
-  }
-
-  /** The token's remaining life is known: it is renewed in band, on whatever carries the session. */
-  expires(inMs: number | undefined): void {
-    if (!this.auth || typeof inMs !== "number") return;
-    this.lifeMs = inMs;
-    this.env.clearTimeout(this.timer);
-    const delayMs = Math.min(Math.max(inMs - RENEW_MS, inMs * 0.8), TIMER_MS_MAX);
-    this.timer = this.env.setTimeout(() => void this.renew("expiring"), delayMs);
-  }
-
-  private async renew(reason: AuthReason): Promise<void> {
+  const renew = async (reason: AuthReason): Promise<void> => {
     // Where it fails, the server says so when the token is over, and it is asked for again.
-    if (await this.ask(reason)) return;
-    const token = this.fresh;
-    this.fresh = undefined;
+    if (await ask(reason)) return;
+    const { fresh: token } = tokens;
+    tokens.fresh = undefined;
     if (token === undefined) return;
-    this.push({ t: "auth", token }, (outcome) => {
-      if (outcome.t === "ok") this.expires(outcome.expires_ms);
-      else if (retryOf(outcome.code) === "token" && reason === "expiring")
-        void this.renew("refused");
+    push({ t: "auth", token }, (outcome) => {
+      if (outcome.t === "ok") tokens.expires(outcome.expires_ms);
+      else if ("code" in outcome && retryOf(outcome.code) === "token" && reason === "expiring")
+        void renew("refused");
     });
-  }
+  };
 
-  stop(): void {
-    this.env.clearTimeout(this.timer);
-  }
+  const tokens: Tokens = {
+    fresh: undefined,
+    async prepare(resumed) {
+      if (!resumed) due ??= "open";
+      return due && auth ? ask(due) : undefined;
+    },
+    shown() {
+      // An `attached` does not say how long it is good: as long as the one before, most likely.
+      if (tokens.fresh !== undefined) tokens.expires(lifeMs);
+      tokens.fresh = undefined;
+      refused = 0;
+    },
+    refuse(code) {
+      due = code === "token_expired" ? "expired" : "refused";
+      return auth !== undefined && refused++ < 2;
+    },
+    expires(inMs) {
+      if (!auth || typeof inMs !== "number") return;
+      lifeMs = inMs;
+      env.clearTimeout(timer);
+      const delayMs = Math.min(Math.max(inMs - RENEW_MS, inMs * 0.8), TIMER_MS_MAX);
+      timer = env.setTimeout(() => void renew("expiring"), delayMs);
+    },
+    stop: () => env.clearTimeout(timer),
+  };
+  return tokens;
 }

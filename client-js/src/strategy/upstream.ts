@@ -1,118 +1,128 @@
 /**
  * The way up of the live link: a WebSocket carries its own frames; beside a stream go exchanges at its
  * number, one in flight, each with everything that is not acknowledged. Polls bring up what waits by
- * themselves; they are only ended early.
+ * themselves; they are only ended early. And the one timer of what carries the session: heartbeat, silence,
+ * held publishes.
  */
-import type { Transport } from "../api.ts";
-import type { Env } from "../env.ts";
 import type { LinkUp } from "../protocol/frames.ts";
-import type { Session } from "../session/session.ts";
-import type { Exchanges } from "./exchanges.ts";
-import type { Link } from "./link.ts";
-import type { Watch } from "./watch.ts";
+import type { Host } from "./host.ts";
+import { type Link, STEP_MS } from "./link.ts";
 
-/** Milliseconds that an exchange which only sends may take. */
-export const SEND_MS = 4000;
+/** Milliseconds within which a link has to answer when it is asked whether it still works. */
+export const VERDICT_MS = 1500;
+/** Milliseconds after which a link that was sent something and is silent is asked. */
+const SILENCE_MS = 2000;
 /** Milliseconds between two exchanges that send the same frames, or poll for nothing. */
 export const GAP_MS = 300;
 /** Sends that change nothing, in a row, after which the link is given up. */
 const STUCK_MAX = 3;
 
-/** What the sender needs of what carries the session. */
-export interface UpstreamHost {
-  readonly env: Env;
-  readonly session: Session;
-  readonly live: Link | undefined;
-  readonly polling: boolean;
-  readonly over: boolean;
-  visible(): boolean;
-  may(transport: Transport): boolean;
-  wake(): void;
-  pause(ms: number): Promise<void>;
-  settled(): Promise<void>;
+export interface Upstream {
+  /** Something waits to be sent: it goes with what else is asked for in the same task. */
+  kick(): void;
+  /** Sends over the live link what is new, or with `again` all that is not acknowledged. */
+  flush(again: boolean): void;
+  /** Sends link frames by exchange, beside what carries the session. */
+  post(frames: LinkUp[]): void;
+  /** Tells the server the count, or of a candidate that it lives. */
+  acknowledge(link: Link): void;
+  /** Something came down. */
+  heard(): void;
+  /** Sets the timer by what the session waits for. */
+  watch(): void;
+  stop(): void;
 }
 
-export class Upstream {
-  private readonly host: UpstreamHost;
-  private readonly exchanges: Exchanges;
-  private readonly watch: Watch;
-  private sending = false;
-  private kicked = false;
+export function createUpstream(host: Host): Upstream {
+  const { env, session, exchanges } = host;
+  const { uplink } = session;
+  let sending = false;
+  let kicked = false;
+  let timer: unknown;
+  /** When the live link is to be asked, unless something comes. */
+  let silentAt = Infinity;
 
-  constructor(host: UpstreamHost, exchanges: Exchanges, watch: Watch) {
-    this.host = host;
-    this.exchanges = exchanges;
-    this.watch = watch;
-  }
-
-  /** Something waits to be sent: it goes with what else is asked for in the same task. */
-  kick(): void {
-    if (this.kicked) return;
-    this.kicked = true;
-    queueMicrotask(() => {
-      const { host } = this;
-      this.kicked = false;
-      if (host.live) this.flush(false);
-      else if (host.polling && host.session.uplink.hasMore(host.env.now())) host.wake();
-      this.watch.set(host.live);
-    });
-  }
-
-  /** Sends over the live link what is new, or with `again` all that is not acknowledged. */
-  flush(again: boolean): void {
-    const { live, session, env } = this.host;
-    if (!live?.duplex) {
-      void this.send();
-      return;
-    }
-    if (live.attaching) return;
-    const most = Number.POSITIVE_INFINITY;
-    const frames = session.uplink.take(env.now(), again, most, most);
-    for (const frame of frames) live.send(frame);
-    if (frames.length > 0) this.watch.sent(live);
-  }
-
-  /** Sends link frames by exchange, beside what carries the session. */
-  post(frames: LinkUp[]): void {
-    this.exchanges.outgoing.push(...frames);
-    if (this.host.polling) this.host.wake();
-    else void this.send();
-  }
-
-  /** Tells the server the count, or of a candidate that it lives. */
-  acknowledge(link: Link): void {
-    const { live, session } = this.host;
-    const visible = this.host.visible();
-    if (link !== live) link.send({ l: "pong" });
-    else if (link.duplex) link.send({ l: "pong", count: session.acknowledge(), visible });
-    // The `attach` that goes before it has the count.
-    else this.post([{ l: "pong", visible }]);
-  }
-
-  private async send(): Promise<void> {
-    if (this.sending) return;
-    this.sending = true;
-    const { host, exchanges } = this;
-    const { session, env } = host;
-    const { uplink } = session;
+  const send = async (): Promise<void> => {
+    if (sending) return;
+    sending = true;
     for (let stuck = 0, seq = 0; ; ) {
       await host.settled();
       const { live } = host;
-      const isStream = live !== undefined && !live.duplex;
-      const sends = isStream && uplink.hasMore(env.now());
+      const stream = live?.duplex ? undefined : live;
+      const sends = stream !== undefined && uplink.hasMore(env.now());
       if (!sends && exchanges.outgoing.length === 0) break;
-      if (host.over || session.ticket === undefined || (!live && host.may("poll"))) break;
-      const options = { higher: false, visible: host.visible() };
-      const why = await exchanges.send(options, SEND_MS, sends);
-      stuck = uplink.firstSeq > 0 && uplink.firstSeq === seq ? stuck + 1 : 0;
-      seq = uplink.firstSeq;
+      if (host.over || !session.ticket || (!live && host.may("poll"))) break;
+      const why = await exchanges.send(false, STEP_MS, sends);
+      const first = uplink.firstSeq();
+      stuck = first > 0 && first === seq ? stuck + 1 : 0;
+      seq = first;
       // One that failed may still arrive, so it is not repeated: a higher link makes it void.
       if (why || stuck >= STUCK_MAX) {
-        if (isStream && live === host.live) live.ended(undefined);
+        if (stream === host.live) stream?.ended();
         break;
       }
       if (stuck > 0) await host.pause(GAP_MS);
     }
-    this.sending = false;
-  }
+    sending = false;
+  };
+
+  const upstream: Upstream = {
+    kick() {
+      if (kicked) return;
+      kicked = true;
+      queueMicrotask(() => {
+        kicked = false;
+        if (host.live) upstream.flush(false);
+        else if (host.polling && uplink.hasMore(env.now())) host.wake();
+        upstream.watch();
+      });
+    },
+    flush(again) {
+      const { live } = host;
+      if (!live?.duplex) void send();
+      else if (live.stage !== "attaching") {
+        for (const frame of uplink.take(env.now(), again, Infinity, Infinity)) {
+          live.send(frame);
+          silentAt = Math.min(silentAt, env.now() + SILENCE_MS);
+        }
+        upstream.watch();
+      }
+    },
+    post(frames) {
+      exchanges.outgoing.push(...frames);
+      if (host.polling) host.wake();
+      else void send();
+    },
+    acknowledge(link) {
+      const isLive = link === host.live;
+      const pong = { l: "pong", visible: host.visible() } as const;
+      if (link.duplex) link.send(isLive ? { ...pong, count: session.acknowledge() } : pong);
+      // The `attach` that goes before it has the count.
+      else if (isLive) upstream.post([pong]);
+    },
+    heard() {
+      silentAt = Infinity;
+    },
+    watch() {
+      const { live } = host;
+      const now = env.now();
+      env.clearTimeout(timer);
+      const at = Math.min(
+        uplink.wakeAt(now),
+        live ? Math.min(session.deadline, silentAt) : Infinity,
+      );
+      if (at === Infinity) return;
+      timer = env.setTimeout(() => {
+        const now = env.now();
+        if (now >= session.deadline) live?.ended();
+        else if (now >= silentAt) {
+          silentAt = Infinity;
+          if (uplink.hasMore(now)) live?.verify(VERDICT_MS);
+        }
+        upstream.kick();
+      }, at - now);
+    },
+    stop: () => env.clearTimeout(timer),
+  };
+  return upstream;
 }

@@ -2,7 +2,8 @@
 
 /** The absolute address of the gateway's path, without a slash at its end. */
 export function resolveBase(url: string, base: string | undefined): string {
-  return new URL(url, base).href.replace(/[?#].*$/, "").replace(/\/+$/, "");
+  const { origin, pathname } = new URL(url, base);
+  return origin + pathname.replace(/\/+$/, "");
 }
 
 /** The address of one request. The nonce goes into the path, because caches exist that ignore the query. */

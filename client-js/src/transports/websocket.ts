@@ -1,46 +1,48 @@
 /** A WebSocket: one frame a text message (WHATWG WebSockets; PROTOCOL.md section 4). */
 import type { Env } from "../env.ts";
 import { refusal } from "../errors.ts";
-import { parseFrame } from "../protocol/frames.ts";
-import type { Connection, Listener } from "./candidate.ts";
+import { type FrameUp, parseFrame } from "../protocol/frames.ts";
+import type { Connection, Listener } from "./connection.ts";
 
-/** Opens one; `undefined` where this page has none to open. */
-export function openWebSocket(env: Env, url: string, listener: Listener): Connection | undefined {
-  let socket: InstanceType<NonNullable<Env["WebSocket"]>>;
+/** Opens one with a frame; `undefined` where this page has none to open. */
+export function openWebSocket(
+  env: Env,
+  url: string,
+  first: FrameUp,
+  listener: Listener,
+): Connection | undefined {
+  let over = false;
   try {
-    if (!env.WebSocket) return undefined;
-    socket = new env.WebSocket(url);
+    const socket = env.WebSocket && new env.WebSocket(url);
+    if (!socket) return undefined;
+    // What is sent while it closes is dropped, and sent again over the next link.
+    const send = (frame: FrameUp): void => socket.send(JSON.stringify(frame));
+    socket.onopen = () => {
+      if (over) return;
+      listener.opened();
+      send(first);
+    };
+    socket.onmessage = ({ data }) => {
+      const frame = parseFrame(data);
+      if (frame && !over) listener.frame(frame, (data as string).length);
+    };
+    socket.onclose = ({ code, reason }) => {
+      // The server's own codes are above 4000, with their word as the reason (PROTOCOL.md section 8).
+      if (!over)
+        listener.ended(code >= 4000 ? refusal(`${reason}`, "the gateway ended it") : undefined);
+      over = true;
+    };
+    // A close always follows. Without a listener some implementations raise the error instead.
+    socket.onerror = () => undefined;
+    return {
+      send,
+      close() {
+        over = true;
+        socket.close();
+      },
+    };
   } catch {
     // A page served over https may not open ws: (WHATWG WebSockets, "The WebSocket() constructor").
     return undefined;
   }
-  let over = false;
-  socket.onopen = () => {
-    if (!over) listener.opened();
-  };
-  socket.onmessage = ({ data }) => {
-    const frame = typeof data === "string" ? parseFrame(data) : undefined;
-    if (frame && !over) listener.frame(frame, (data as string).length);
-  };
-  socket.onclose = ({ code, reason }) => {
-    if (over) return;
-    over = true;
-    // The server's own codes are above 4000, with their word as the reason (PROTOCOL.md section 8).
-    listener.ended(code >= 4000 ? refusal(String(reason), "the gateway ended it") : undefined);
-  };
-  // A close always follows. Without a listener some implementations raise the error instead.
-  socket.onerror = () => undefined;
-  return {
-    send: (frame) => {
-      try {
-        socket.send(JSON.stringify(frame));
-      } catch {
-        // It is closing: what was not sent is sent again over the next link.
-      }
-    },
-    close: () => {
-      over = true;
-      socket.close();
-    },
-  };
 }

@@ -3,17 +3,17 @@ import type { FrameDown, FrameUp, Refusal } from "../protocol/frames.ts";
 
 /** Told what happens on a connection. After `ended` nothing more is told. */
 export interface Listener {
-  /** Frames may be sent, where the connection has a way up. */
+  /** The first frame is being sent. */
   opened(): void;
   /** One frame came. `chars`: the length of its text. */
   frame(frame: FrameDown, chars: number): void;
   /** The connection is over; `why` is known where the server said so. */
-  ended(why: Refusal | undefined): void;
+  ended(why?: Refusal): void;
 }
 
 export interface Connection {
   /** Sends one frame, where the connection has a way up. */
-  readonly send: ((frame: FrameUp) => void) | undefined;
+  send?(frame: FrameUp): void;
   /** Ends it without telling the listener. */
   close(): void;
 }

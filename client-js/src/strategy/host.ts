@@ -1,0 +1,61 @@
+/** What the parts that carry a session share, and what they tell the session's owner. */
+import type { State, Transport } from "../api.ts";
+import type { Backoff } from "../backoff.ts";
+import type { Env } from "../env.ts";
+import type { Json, LinkUp, Refusal } from "../protocol/frames.ts";
+import type { Output, Session } from "../session/session.ts";
+import type { Exchanges } from "./exchanges.ts";
+import type { Link } from "./link.ts";
+import type { Tokens } from "./tokens.ts";
+
+/** What the session's owner is told. */
+export interface Hooks {
+  /** Whether somebody can see the page. */
+  visible(): boolean;
+  changed(state: State, transport: Transport | null, reason: string | undefined): void;
+  /** A new session was opened, or the one that was there goes on. */
+  established(resumed: boolean): void;
+  /** A refusal that the client recovers from by itself. */
+  trouble(why: Refusal): void;
+  /** Positions, counts or the link changed. */
+  touched(): void;
+}
+
+export interface CarrierOptions {
+  info: Json | undefined;
+  maxRetries: number;
+  backoff: Backoff;
+}
+
+/** What carries the session, as its parts see it. */
+export interface Host {
+  readonly env: Env;
+  readonly base: string;
+  readonly session: Session;
+  readonly tokens: Tokens;
+  readonly exchanges: Exchanges;
+  state: State;
+  /** The transports that may be used, best first. */
+  allowed: readonly Transport[];
+  live: Link | undefined;
+  /** The candidate that is being proven. */
+  probing: Link | undefined;
+  polling: boolean;
+  /** Ends what the loop waits for. */
+  wake(): void;
+  /** Whether it is closed, or failed. */
+  over: boolean;
+  visible(): boolean;
+  may(transport: Transport): boolean;
+  pause(ms: number): Promise<void>;
+  /** Waits while a link attaches: what is sent meanwhile would take the session from it. */
+  settled(): Promise<unknown>;
+  /** Does what the session answered; the reason, where that ends what was read. */
+  act(output: Output | undefined, link?: Link): Refusal | undefined;
+  /** Proves one transport; the reason, where it did not become the link. */
+  prove(transport: Link["transport"]): Promise<Refusal | undefined>;
+  /** Sends link frames by exchange, beside what carries the session. */
+  post(frames: LinkUp[]): void;
+  /** A link is over. */
+  lost(link: Link, why: Refusal | undefined): void;
+}
