@@ -6,6 +6,11 @@
     clippy::indexing_slicing,
     reason = "a failed test is what a panic is for"
 )]
+#![allow(
+    clippy::pedantic,
+    clippy::type_complexity,
+    reason = "scenarios read as stories; what pedantic asks for is kept in shipped code"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -40,6 +40,9 @@ async fn no_filler_comes_where_none_was_asked_for() {
     let channel = unique("chat:");
     let (_, mut body) = stream("s", false, &channel).begin(servers.pick()).await.unwrap();
     let mut seen = String::new();
+    while !seen.contains("\"t\":\"subscribed\"") {
+        seen += &String::from_utf8(body.piece().await.unwrap().unwrap()).unwrap();
+    }
     for number in 1..=3 {
         servers.publish(&channel, number).await;
         while !seen.contains(&format!("\"data\":{number}")) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::auth::Identity;
 use crate::gateway::effects;
-use crate::gateway::gathered::Gathered;
 use crate::gateway::link::{Flow, LinkPort};
 use crate::gateway::rate::Meter;
 use crate::protocol::error::{ErrorCode, Refusal};
