@@ -21,6 +21,7 @@ use crate::gateway::link::{Flow, LinkPort};
 use crate::protocol::channel::Channel;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
+use crate::protocol::position::Since;
 use crate::session::input::ConnId;
 use crate::telemetry::labels::Carrier;
 
@@ -65,7 +66,7 @@ pub(super) async fn feed(
         return Ok(response(body, "text/event-stream"));
     };
     let waits = Duration::from_millis(wait).min(gateway.config.session.hold_max);
-    let collector = Arc::new(Collector::new(query.channels.len()));
+    let collector = Arc::new(Collector::new(&request.channels));
     let port = Arc::clone(&collector) as Arc<dyn LinkPort>;
     let reading = Reading { driver: open_feed(&gateway, request, conn, port)?, conn };
     let _ = timeout(ENGINE_WAIT, collector.until(Page::begun)).await;
@@ -130,12 +131,14 @@ struct Collector {
 #[derive(Default)]
 struct Page {
     events: Vec<Frame>,
-    gaps: Vec<Frame>,
-    skipped: u64,
+    /// Gaps and counts of what was skipped.
+    notes: Vec<Frame>,
     bytes: usize,
     cursor: Cursor,
-    /// Channels whose replay is not over.
+    /// Channels that have not begun, or whose replay is not over.
     replaying: usize,
+    /// Channels that are read on from a position.
+    resumed: Vec<String>,
     full: bool,
     closed: bool,
     /// Why there is no page.
@@ -161,7 +164,7 @@ impl Page {
     }
 
     fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.gaps.is_empty() && self.skipped == 0 && !self.closed
+        self.events.is_empty() && self.notes.is_empty() && !self.closed
     }
 
     fn take(&mut self, frame: &Frame) {
@@ -176,23 +179,33 @@ impl Page {
                 self.events.push(frame.clone());
                 self.full = self.events.len() >= EVENTS_MAX || self.bytes >= BYTES_MAX;
             }
-            Some("gap") => self.gaps.push(frame.clone()),
-            Some("skipped") => self.skipped += head.n.unwrap_or_default(),
+            Some("gap" | "skipped") => self.notes.push(frame.clone()),
             Some("error") => {
                 self.refusal = Some(head.code.unwrap_or(ErrorCode::Internal).into());
                 self.closed = true;
             }
-            Some("caught_up") if head.ch.is_some() => {
-                self.replaying = self.replaying.saturating_sub(1);
-            }
+            Some("subscribed") if !self.replays(&head) => self.begun_one(),
+            Some("caught_up") if head.ch.is_some() => self.begun_one(),
             _ => {}
         }
+    }
+
+    /// Whether a `caught_up` follows what a channel begins with.
+    fn replays(&self, head: &Head<'_>) -> bool {
+        let resumed = head.ch.is_some_and(|ch| self.resumed.iter().any(|known| known == ch));
+        head.state || (head.durable && resumed)
+    }
+
+    fn begun_one(&mut self) {
+        self.replaying = self.replaying.saturating_sub(1);
     }
 }
 
 impl Collector {
-    fn new(channels: usize) -> Self {
-        let page = Page { replaying: channels, ..Page::default() };
+    fn new(channels: &[(Channel, Option<Since>)]) -> Self {
+        let resumed = channels.iter().filter(|(_, since)| since.is_some());
+        let resumed = resumed.map(|(channel, _)| channel.to_string()).collect();
+        let page = Page { replaying: channels.len(), resumed, ..Page::default() };
         Self { page: Mutex::new(page), changed: Notify::new() }
     }
 
@@ -213,9 +226,7 @@ impl Collector {
             cursor: String,
             more: bool,
             #[serde(skip_serializing_if = "Vec::is_empty")]
-            gap: Vec<Box<RawValue>>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            skipped: Option<u64>,
+            notes: Vec<Box<RawValue>>,
         }
         let page = self.page.lock();
         if let Some(refusal) = &page.refusal {
@@ -225,8 +236,7 @@ impl Collector {
             events: page.events.iter().filter_map(raw).collect(),
             cursor: page.cursor.encode(),
             more: page.full,
-            gap: page.gaps.iter().filter_map(raw).collect(),
-            skipped: (page.skipped > 0).then_some(page.skipped),
+            notes: page.notes.iter().filter_map(raw).collect(),
         };
         let json = serde_json::to_vec(&answer).unwrap_or_default();
         let mut response = Body::from(json).into_response();
@@ -263,5 +273,32 @@ impl LinkPort for Collector {
         page.closed = true;
         drop(page);
         self.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscribed(kind: &str) -> Frame {
+        Frame::new(format!(r#"{{"t":"subscribed","ch":"a","pos":"e.0.0",{kind}}}"#).as_bytes())
+    }
+
+    #[test]
+    fn a_page_waits_for_a_replay_only_where_one_follows() {
+        let channel = || Channel::parse("a").unwrap();
+        for (since, kind, replays) in [
+            (None, r#""durable":true"#, false),
+            (None, r#""durable":false"#, false),
+            (Some(Since::Oldest), r#""durable":false"#, false),
+            (Some(Since::Oldest), r#""durable":true"#, true),
+            (None, r#""durable":false,"state":true"#, true),
+        ] {
+            let collector = Collector::new(&[(channel(), since)]);
+            let _ = collector.write(&[subscribed(kind)]);
+            assert_eq!(collector.page.lock().begun(), !replays, "{kind}");
+            let _ = collector.write(&[Frame::new(br#"{"t":"caught_up","ch":"a"}"#)]);
+            assert!(collector.page.lock().begun(), "{kind}");
+        }
     }
 }

@@ -30,7 +30,10 @@ pub(super) struct Head<'a> {
     pub(super) ch: Option<&'a str>,
     #[serde(borrow)]
     pub(super) pos: Option<&'a str>,
-    pub(super) n: Option<u64>,
+    #[serde(default)]
+    pub(super) durable: bool,
+    #[serde(default)]
+    pub(super) state: bool,
     pub(super) code: Option<ErrorCode>,
 }
 

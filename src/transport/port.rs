@@ -172,7 +172,13 @@ impl StreamBody {
         self.filler = Some(Filler { due: None });
         let mut state = self.port.state.lock();
         state.put(&LinkDown::Filler {}.encode());
-        Poll::Ready(std::mem::take(&mut state.gathered).freeze())
+        let bytes = std::mem::take(&mut state.gathered).freeze();
+        let was_blocked = std::mem::take(&mut state.blocked);
+        drop(state);
+        if was_blocked {
+            self.driver.writable(self.conn);
+        }
+        Poll::Ready(bytes)
     }
 
     /// Told to rotate at its age, and ended a grace later.

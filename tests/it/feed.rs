@@ -187,9 +187,9 @@ async fn a_page_that_cannot_be_proven_names_the_gap() {
     let (servers, channel) = (Servers::suite(), unique("chat:"));
     servers.publish(&channel, 1).await;
     let lost = page(&servers, feed(&channel, "&since=other.7.00000000000000ff&wait=0")).await;
-    assert_eq!(text(&lost["gap"][0], "reason"), "epoch", "{lost}");
-    assert_eq!(text(&lost["gap"][0], "ch"), channel);
-    assert_eq!(text(&lost, "cursor"), text(&lost["gap"][0], "pos"));
+    assert_eq!(text(&lost["notes"][0], "reason"), "epoch", "{lost}");
+    assert_eq!(text(&lost["notes"][0], "ch"), channel);
+    assert_eq!(text(&lost, "cursor"), text(&lost["notes"][0], "pos"));
 }
 
 #[tokio::test]

@@ -55,7 +55,9 @@ pub(super) fn serve(
     let decoder = Decoder::new(gateway.config.limits.frame_bytes);
     let stage = Stage::Opening(opening);
     let (controls, pings) = (Meter::default(), None);
-    let mut served = Connection { gateway, port, conn, stage, decoder, timer, pings, controls };
+    let kept = false;
+    let mut served =
+        Connection { gateway, port, conn, stage, decoder, timer, pings, kept, controls };
     let mut first = read.to_vec();
     let going = served.decode(&mut first);
     let gateway = Arc::clone(&served.gateway);
@@ -79,6 +81,8 @@ struct Connection {
     timer: Option<Pin<Box<Sleep>>>,
     /// Where the client does not acknowledge, when the next control ping is due (M16).
     pings: Option<Pin<Box<Sleep>>>,
+    /// Whether the decoder holds whole frames that the session did not take yet.
+    kept: bool,
     controls: Meter,
 }
 
@@ -156,6 +160,17 @@ impl Connection {
 
     /// Takes what was read. Returns whether the connection goes on: what it ends with is queued.
     fn decode(&mut self, bytes: &mut [u8]) -> bool {
+        self.feed(bytes);
+        // The session may take frames again by the time that reading would be paused: then nothing
+        // else would come back for what was kept.
+        while self.kept && self.timer.is_none() {
+            self.feed(&mut []);
+        }
+        true
+    }
+
+    fn feed(&mut self, bytes: &mut [u8]) {
+        self.kept = false;
         let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(0));
         let result = decoder.feed(bytes, &mut |message| self.message(message));
         self.decoder = decoder;
@@ -163,7 +178,6 @@ impl Connection {
             self.port.fail(failure);
         }
         self.pause();
-        true
     }
 
     /// Leaves the socket unread while the session takes no more frames up.
@@ -192,7 +206,10 @@ impl Connection {
         };
         match &self.stage {
             _ if !goes_on => Next::Drop,
-            Stage::Open(driver) if self.timer.is_some() || !driver.takes_up() => Next::Keep,
+            Stage::Open(driver) if self.timer.is_some() || !driver.takes_up() => {
+                self.kept = true;
+                Next::Keep
+            }
             Stage::Opening(_) | Stage::Open(_) => Next::Decode,
         }
     }

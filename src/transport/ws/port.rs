@@ -33,15 +33,17 @@ struct State {
     /// Nothing is written after what is queued.
     closing: bool,
     failed: bool,
+    /// The session was told that this takes no more, and not yet that it does again.
+    blocked: bool,
     waker: Option<Waker>,
 }
 
 /// What the connection's task finds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Drained {
-    /// Nothing was queued.
+    /// There is nothing to write.
     Idle,
-    /// What was queued has been written.
+    /// The session was blocked, and everything has been written.
     Done,
     /// The connection is to be ended: everything has been written.
     Closing,
@@ -80,7 +82,6 @@ impl WsPort {
         if state.failed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let had = !state.queue.is_empty();
         while !state.queue.is_empty() {
             if self.stream.poll_write_ready(context)?.is_pending() {
                 state.waker = Some(context.waker().clone());
@@ -95,7 +96,9 @@ impl WsPort {
         if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             state.waker = Some(context.waker().clone());
         }
-        Poll::Ready(Ok(match (state.closing, had) {
+        // Whoever wrote the last of it: a pong may have taken the session's frames with it.
+        let unblocked = std::mem::take(&mut state.blocked);
+        Poll::Ready(Ok(match (state.closing, unblocked) {
             (true, _) => Drained::Closing,
             (false, true) => Drained::Done,
             (false, false) => Drained::Idle,
@@ -191,10 +194,11 @@ impl LinkPort for WsPort {
             return Flow::Open;
         }
         if state.queue.is_empty() {
-            let whole = self.write_through(&mut state, frames);
-            return if whole { Flow::Open } else { Flow::Blocked };
+            state.blocked = !self.write_through(&mut state, frames);
+            return if state.blocked { Flow::Blocked } else { Flow::Open };
         }
         state.queue.extend(frames.iter().map(Frame::websocket));
+        state.blocked = true;
         Flow::Blocked
     }
 
