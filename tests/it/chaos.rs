@@ -84,8 +84,16 @@ async fn nothing_is_lost_repeated_or_reordered_under_cuts_moves_and_late_request
             |(ch, top): &(String, u64)| client.position(ch).is_some_and(|at| at.offset < *top);
         !tops.iter().any(below)
     };
-    let clients = each(clients, at_top).await;
-    clients.iter().for_each(|(client, _)| client.is_quiet());
+    let mut quiet = JoinSet::new();
+    for (mut client, shim) in each(clients, at_top).await {
+        quiet.spawn(async move {
+            // Behind the answer nothing is left to come.
+            client.call(json!({ "t": "presence", "users": [] })).await;
+            client.is_quiet();
+            drop(shim);
+        });
+    }
+    quiet.join_all().await;
     let records = run.history.records();
     print(&run, &records);
     assert_keeps_the_contract(&records);
@@ -208,6 +216,7 @@ async fn each(
             let until = Instant::now() + PATIENCE;
             while !done(&client) && Instant::now() < until {
                 client.next_within(Duration::from_millis(100)).await;
+                assert_eq!(client.ended, None, "{}", client.name);
             }
             (client, shim)
         });
