@@ -23,7 +23,7 @@ test-rust:
 
 .PHONY: test-client
 test-client: sdk
-	cd client-js && npm test && npm run size
+	cd client-js && npm test && npm run test:bundle && npm run size
 
 .PHONY: test-browser
 test-browser: sdk ## Drives real pages in Chromium against a real server
