@@ -17,8 +17,8 @@ use throughline::protocol::position::Position;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use self::carry::{Carried, Conn, Incoming};
-use super::history::{History, Outcome, Record};
+use self::carry::{Conn, Incoming};
+use super::history::{History, Record};
 use super::server::Servers;
 use super::text;
 
@@ -389,26 +389,10 @@ impl Client {
             self.acknowledge().await;
         }
     }
-
-    fn answer(&mut self, seq: u64, frame: &Value) {
-        let Some((ch, id)) = self.uplink.settles(seq) else { return };
-        let outcome = match (text(frame, "t"), text(frame, "pos").parse()) {
-            ("ok", Ok(pos)) => Outcome::Stored(pos, frame["duplicate"] == true),
-            _ if text(frame, "code") == "unknown_outcome" => Outcome::Unknown,
-            _ => Outcome::Refused(text(frame, "code").to_owned()),
-        };
-        let (client, seq) = (self.name.clone(), Some(seq));
-        self.record(Record::Answered { client, ch, id, seq, outcome });
-    }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
         self.conns.values().for_each(Conn::abort);
     }
-}
-
-/// Whether a carrier is a request that is answered once.
-fn is_request(conn: &Conn) -> bool {
-    matches!(conn.carried, Carried::Poll | Carried::Side)
 }

@@ -7,8 +7,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::history::{Brought, Record};
 use super::super::text;
+use super::carry::is_request;
 use super::carry::{self, Carried, Conn, Incoming};
-use super::{Client, PATIENCE, Transport, is_request};
+use super::{Client, PATIENCE, Transport};
 
 /// How much later than `wait` the answer to a poll may come.
 const LATE: Duration = Duration::from_secs(5);
