@@ -1,6 +1,9 @@
 //! Performs what a session asks for, one after the other, in a task that lives while there is any.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use crate::engine::types::{EngineError, Event, Member, Page, PageLimit, PresenceState};
 use crate::protocol::channel::Channel;
@@ -14,6 +17,16 @@ use super::{commands, presence, subscribe};
 
 /// A page of the log for a session: what an outbox of the default bound takes at once.
 pub(super) const PAGE: PageLimit = PageLimit { events: 256, bytes: 256 << 10 };
+
+/// How long a change of presence waits for an engine that is away, before each next try. The fence
+/// makes a repeat harmless.
+const RETRIES: [Duration; 5] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
 
 pub(super) async fn run(driver: Arc<Driver>) {
     while let Some(effect) = driver.next_effect() {
@@ -62,7 +75,12 @@ async fn perform(driver: &Arc<Driver>, effect: Effect) -> Option<Input> {
         }
         Effect::Leave { channel } => {
             let fence = driver.next_fence();
-            let _ = gateway.engine.leave(&channel, &driver.member, fence).await;
+            for delay in RETRIES {
+                match gateway.engine.leave(&channel, &driver.member, fence).await {
+                    Err(EngineError::Unavailable | EngineError::Unknown) => sleep(delay).await,
+                    Ok(()) | Err(_) => break,
+                }
+            }
             None
         }
     }
@@ -100,9 +118,14 @@ async fn join(driver: &Driver, channel: &Channel, away: bool) {
         state,
         json: me.json(),
     };
-    if let Err(error) = driver.gateway.engine.join(channel, member).await {
-        tracing::debug!(%error, "a member could not be listed");
+    for delay in RETRIES {
+        match driver.gateway.engine.join(channel, member.clone()).await {
+            Err(EngineError::Unavailable | EngineError::Unknown) => sleep(delay).await,
+            Ok(()) => return,
+            Err(error) => return tracing::debug!(%error, "a member could not be listed"),
+        }
     }
+    tracing::warn!("a member could not be listed: the engine was away too long");
 }
 
 /// An event of the engine as a session takes it.

@@ -145,9 +145,8 @@ async fn attaches(
     let no_ticket = || Refusal::new(ErrorCode::BadFrame).because("ticket is missing");
     let ticket = head.ticket.as_deref().ok_or_else(no_ticket)?;
     let sorted = Sorted::of(gateway, rest)?;
-    let token = head.token.as_deref().or(request.bearer.as_deref());
-    let driver = resume::find(gateway, ticket, token)?;
-    let late = driver.pace(sorted.numbered.len());
+    let driver = resume::find(gateway, ticket, head.token.as_deref())?;
+    let late = driver.pace(sorted.numbered.len() + sorted.echoes.len());
     if late > PACE_MAX {
         return Err(rate_limited(late));
     }

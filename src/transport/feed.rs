@@ -60,7 +60,9 @@ pub(super) async fn feed(
     drop(headers);
     let conn = gateway.next_conn();
     let Some(wait) = query.wait else {
-        let port = Arc::new(StreamPort::new(Format::Feed(FeedFormat::default())));
+        let port = Arc::new(StreamPort::new(Format::Feed(FeedFormat::new(Cursor::new(
+            &request.channels,
+        )))));
         let driver = open_feed(&gateway, request, conn, Arc::clone(&port) as Arc<dyn LinkPort>)?;
         let body = StreamBody::new(port, driver, conn, false, Duration::ZERO);
         return Ok(response(body, "text/event-stream"));
@@ -82,7 +84,12 @@ impl Query {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_decode(value)?;
             match key {
-                "channel" => query.channels.push(channel(&value)?),
+                "channel" => {
+                    let channel = channel(&value)?;
+                    if !query.channels.contains(&channel) {
+                        query.channels.push(channel);
+                    }
+                }
                 "since" => query.since = Some(value),
                 "wait" => {
                     let bad = || Refusal::new(ErrorCode::BadRequest).because("wait is in ms");
@@ -205,7 +212,8 @@ impl Collector {
     fn new(channels: &[(Channel, Option<Since>)]) -> Self {
         let resumed = channels.iter().filter(|(_, since)| since.is_some());
         let resumed = resumed.map(|(channel, _)| channel.to_string()).collect();
-        let page = Page { replaying: channels.len(), resumed, ..Page::default() };
+        let cursor = Cursor::new(channels);
+        let page = Page { replaying: channels.len(), resumed, cursor, ..Page::default() };
         Self { page: Mutex::new(page), changed: Notify::new() }
     }
 

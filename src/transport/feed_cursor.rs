@@ -10,13 +10,15 @@ use serde::Deserialize;
 use crate::protocol::channel::Channel;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
-use crate::protocol::position::{Position, Since};
+use crate::protocol::position::Since;
 use crate::protocol::sse;
 
 /// Where a feed stands in each of its channels.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cursor {
     positions: BTreeMap<String, String>,
+    /// How many channels the feed has; one needs no more than its position.
+    channels: usize,
 }
 
 /// What a feed must know of a frame.
@@ -44,6 +46,14 @@ impl<'a> Head<'a> {
 }
 
 impl Cursor {
+    /// Where a feed begins: a channel of which nothing comes keeps its place.
+    pub(super) fn new(channels: &[(Channel, Option<Since>)]) -> Self {
+        let known = channels.iter().filter_map(|(channel, since)| {
+            since.as_ref().map(|since| (channel.to_string(), since.to_string()))
+        });
+        Self { positions: known.collect(), channels: channels.len() }
+    }
+
     /// Takes the position that a frame names.
     pub(super) fn follow(&mut self, head: &Head<'_>) {
         if let (Some(channel), Some(position)) = (head.ch, head.pos) {
@@ -58,8 +68,8 @@ impl Cursor {
 
     /// The cursor as text.
     pub(super) fn encode(&self) -> String {
-        match (self.positions.len(), self.positions.values().next()) {
-            (1, Some(only)) => only.clone(),
+        match self.positions.values().next() {
+            only if self.channels == 1 => only.cloned().unwrap_or_default(),
             _ => URL_SAFE_NO_PAD.encode(serde_json::to_vec(&self.positions).unwrap_or_default()),
         }
     }
@@ -76,27 +86,31 @@ impl Cursor {
             Ok(channels.iter().map(|channel| (channel.clone(), since.clone())).collect())
         };
         match raw {
-            None => all(None),
+            None | Some("") => all(None),
             Some("0") => all(Some(Since::Oldest)),
             Some(raw) if channels.len() == 1 => all(Some(raw.parse().map_err(|_| bad())?)),
             Some(raw) => {
                 let json = URL_SAFE_NO_PAD.decode(raw).map_err(|_| bad())?;
-                let known: BTreeMap<String, Position> =
+                let known: BTreeMap<String, Since> =
                     serde_json::from_slice(&json).map_err(|_| bad())?;
                 let since = |channel: &Channel| known.get(channel.as_str()).cloned();
-                Ok(channels.iter().map(|ch| (ch.clone(), since(ch).map(Since::After))).collect())
+                Ok(channels.iter().map(|ch| (ch.clone(), since(ch))).collect())
             }
         }
     }
 }
 
 /// How a feed's frames are framed: as events with the cursor as their id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FeedFormat {
     cursor: Cursor,
 }
 
 impl FeedFormat {
+    pub(super) fn new(cursor: Cursor) -> Self {
+        Self { cursor }
+    }
+
     pub(super) fn put(&mut self, out: &mut BytesMut, frame: &Frame) {
         let head = Head::of(frame);
         self.cursor.follow(&head);
@@ -118,20 +132,35 @@ mod tests {
         names.iter().map(|name| Channel::parse(name).unwrap()).collect()
     }
 
+    const POS: &str = "e.1.00000000000000ff";
+
+    fn begun(names: &[&str], since: Option<&Since>) -> Cursor {
+        let channels: Vec<_> = channels(names).into_iter().map(|ch| (ch, since.cloned())).collect();
+        Cursor::new(&channels)
+    }
+
     #[test]
-    fn a_cursor_reads_what_it_writes() {
-        let mut cursor = Cursor::default();
-        let pos = "e.1.00000000000000ff";
-        cursor.follow(&Head { ch: Some("a"), pos: Some(pos), ..Head::default() });
-        assert_eq!(cursor.encode(), pos);
-        cursor.follow(&Head { ch: Some("b"), pos: Some(pos), ..Head::default() });
-        let read = Cursor::decode(Some(&cursor.encode()), &channels(&["a", "c"])).unwrap();
-        assert!(read[0].1.is_some() && read[1].1.is_none());
+    fn a_cursor_of_one_channel_is_its_position() {
+        let mut cursor = begun(&["a"], None);
+        assert_eq!(cursor.encode(), "");
+        cursor.follow(&Head { ch: Some("a"), pos: Some(POS), ..Head::default() });
+        assert_eq!(cursor.encode(), POS);
+    }
+
+    #[test]
+    fn a_cursor_of_several_channels_keeps_the_place_of_those_of_which_nothing_came() {
+        // spec: D1
+        let mut cursor = begun(&["a", "b"], Some(&Since::Oldest));
+        cursor.follow(&Head { ch: Some("a"), pos: Some(POS), ..Head::default() });
+        let read = Cursor::decode(Some(&cursor.encode()), &channels(&["a", "b", "c"])).unwrap();
+        let since: Vec<_> =
+            read.iter().map(|(_, since)| since.as_ref().map(ToString::to_string)).collect();
+        assert_eq!(since, [Some(POS.to_owned()), Some("0".to_owned()), None]);
     }
 
     #[test]
     fn what_is_no_cursor_is_refused() {
-        for raw in ["x", "", "e.1", "1", "%"] {
+        for raw in ["x", "e.1", "1", "%"] {
             assert!(Cursor::decode(Some(raw), &channels(&["a"])).is_err(), "{raw}");
             assert!(Cursor::decode(Some(raw), &channels(&["a", "b"])).is_err(), "{raw}");
         }

@@ -100,7 +100,8 @@ impl Driver {
     }
 
     fn schedule(&self, state: &mut State) {
-        let Some(at) = state.session.wake_at() else { return };
+        // 0 stands for no time at all.
+        let Some(at) = state.session.wake_at().map(|at| at.max(1)) else { return };
         if state.wakes_at == 0 || at < state.wakes_at {
             state.wakes_at = at;
             self.gateway.wheel.schedule(at, self.me.clone());

@@ -104,6 +104,10 @@ impl Driver {
     /// A new connection or request of this session.
     pub fn connect(&self, id: ConnId, nonce: &str, port: Arc<dyn LinkPort>) {
         let mut state = self.state.lock();
+        if state.session.is_ended() {
+            // It ended since it was found.
+            return port.close(Some(&ErrorCode::SessionGone.into()), true);
+        }
         // Mostly there is one.
         state.conns.reserve_exact(1);
         state.conns.push(Conn { id, nonce: nonce.into(), port });
@@ -171,6 +175,15 @@ impl Driver {
         };
         if let Some(conn) = state.conns.iter().find(wanted) {
             let _ = conn.port.write(std::slice::from_ref(frame));
+        }
+    }
+
+    /// The last words of a page: they count only on the link there is.
+    pub fn last_words(&self, conn: ConnId, input: Input) {
+        let mut state = self.state.lock();
+        if state.session.link_conn() == Some(conn) {
+            state.session.handle(input, now_ms());
+            self.drain(&mut state, true);
         }
     }
 
@@ -245,9 +258,12 @@ impl Mailbox for Driver {
     }
 
     fn wake(&self) {
-        let mut state = self.state.lock();
+        let (mut state, now) = (self.state.lock(), now_ms());
+        if state.wakes_at == 0 || state.wakes_at > now {
+            // Of an entry that an earlier one has replaced.
+            return;
+        }
         state.wakes_at = 0;
-        let now = now_ms();
         if state.session.wake_at().is_some_and(|at| at <= now) {
             state.session.handle(Input::Tick, now);
         }

@@ -100,6 +100,10 @@ impl Connection {
     /// One step. Ready with whether the connection goes on.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         self.poll_pings(context);
+        if self.port.is_closing() {
+            // Nothing more is read; what is queued has a time of its own.
+            return Poll::Ready(false);
+        }
         match self.port.poll_drain(context) {
             Poll::Ready(Ok(Drained::Closing) | Err(_)) => return Poll::Ready(false),
             Poll::Ready(Ok(Drained::Done)) => {
@@ -292,8 +296,10 @@ impl Connection {
                 driver.echo(Some(conn), None, &LinkDown::Echo { id: &id }.encode());
                 driver.handle(Input::Life { conn });
             }
-            Up::Link(LinkUp::Leaving) => driver.handle(Input::Leaving),
-            Up::Link(LinkUp::Close) => driver.end(ErrorCode::Closed),
+            Up::Link(LinkUp::Leaving) => driver.last_words(conn, Input::Leaving),
+            Up::Link(LinkUp::Close) => {
+                driver.last_words(conn, Input::End { code: ErrorCode::Closed });
+            }
             Up::Link(LinkUp::Open(_) | LinkUp::Candidate { .. }) => {
                 let why = "this connection has begun";
                 return Err(Refusal::new(ErrorCode::BadFrame).because(why));

@@ -76,6 +76,11 @@ impl WsPort {
         wake(&mut state);
     }
 
+    /// Whether nothing is to be written after what is queued.
+    pub(super) fn is_closing(&self) -> bool {
+        self.state.lock().closing
+    }
+
     /// Writes what is queued as the socket takes it.
     pub(super) fn poll_drain(&self, context: &mut Context<'_>) -> Poll<io::Result<Drained>> {
         let mut state = self.state.lock();
