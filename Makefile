@@ -14,6 +14,9 @@ help: ## Says what each command does
 run: sdk ## Serves on 127.0.0.1:8000 with the embedded engine, the client and the demo page
 	cargo run --release -- serve --config $(CONFIG)
 
+.PHONY: demo
+demo: run ## The same: the demo is at /
+
 .PHONY: test
 test: test-rust test-client test-browser ## Runs every test; installs what they need
 
