@@ -52,7 +52,9 @@ async fn nothing_is_lost_repeated_or_reordered_under_cuts_moves_and_late_request
     let seed = setting("THROUGHLINE_CHAOS_SEED", rand::random::<u64>() >> 12);
     println!("chaos: THROUGHLINE_CHAOS_SEED={seed} THROUGHLINE_CHAOS_SECONDS={seconds}");
     let servers = Setup::suite()
-        .set("session.grace", "'60s'")
+        // A client that is done waits for the others, and answers no pings then.
+        .set("session.grace", "'10m'")
+        .set("session.window", "'20m'")
         .set("session.ping_visible", "'1s'")
         .set("namespaces.chat.history.size", "100000")
         .servers();
@@ -213,7 +215,7 @@ async fn each(
     for (mut client, shim) in clients {
         let done = done.clone();
         reading.spawn(async move {
-            let until = Instant::now() + PATIENCE;
+            let until = Instant::now() + 2 * PATIENCE;
             while !done(&client) && Instant::now() < until {
                 client.next_within(Duration::from_millis(100)).await;
                 assert_eq!(client.ended, None, "{}", client.name);

@@ -2,10 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a whole answer may take: longer than any poll waits.
+const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 
 /// A request to write.
 #[derive(Debug, Clone)]
@@ -58,9 +63,12 @@ impl Request {
 
     /// Sends it on a connection of its own and reads the whole answer.
     pub async fn send(&self, to: SocketAddr) -> io::Result<Response> {
-        let mut connection = Connection::open(to).await?;
-        connection.write(&self.bytes()).await?;
-        connection.response().await
+        let answer = async {
+            let mut connection = Connection::open(to).await?;
+            connection.write(&self.bytes()).await?;
+            connection.response().await
+        };
+        timeout(ANSWER_WITHIN, answer).await?
     }
 
     /// Sends it on a connection of its own and reads the head of the answer.
