@@ -45,7 +45,8 @@ pub fn open_feed(
     let identity = identify(gateway, &request)?;
     for (channel, _) in &request.channels {
         let rules = Rules::of(&gateway.config, channel)?;
-        if !(rules.public && rules.feed) && !identity.caps.allows(channel, Right::Subscribe) {
+        let open = rules.public && rules.feed;
+        if !open && !identity.caps.allows(channel, Right::Subscribe) {
             let anyone = request.bearer.is_none() && !is_ticket(&request.path);
             let code = if anyone { ErrorCode::Unauthorized } else { ErrorCode::Forbidden };
             return Err(code.into());

@@ -79,7 +79,7 @@ async fn nothing_is_lost_repeated_or_reordered_under_cuts_moves_and_late_request
     backends.join_all().await;
     let clients = sessions.join_all().await;
     // First every publish is settled, then the logs are what every reader must come to.
-    let clients = each(clients, |client| client.is_settled()).await;
+    let clients = each(clients, Client::is_settled).await;
     let tops = logs(&run).await;
     let at_top = move |client: &Client| {
         let below =
@@ -105,7 +105,7 @@ async fn nothing_is_lost_repeated_or_reordered_under_cuts_moves_and_late_request
 async fn session(run: Arc<Run>, index: usize, mut rng: StdRng) -> (Client, Shim) {
     let shim = Shim::before(&run.servers).await;
     let transport = Transport::ALL[index % Transport::ALL.len()];
-    let watches = index % 20 == 0;
+    let watches = index.is_multiple_of(20);
     let sub = |ch: &String| json!({ "ch": ch, "presence": watches && ch.starts_with("chat:") });
     let mut channels: Vec<_> = run.durable.sample(&mut rng, 3).cloned().collect();
     channels.extend(run.ephemeral.sample(&mut rng, 1).cloned());

@@ -128,8 +128,8 @@ async fn a_session_that_moves_over_every_transport_misses_and_repeats_nothing() 
     };
     let reads = async {
         let mut got = Vec::new();
-        use Transport::{Poll, Sse, Stream, WebSocket};
-        for (turn, transport) in [Sse, Poll, Stream, WebSocket].into_iter().enumerate() {
+        let moves = [Transport::Sse, Transport::Poll, Transport::Stream, Transport::WebSocket];
+        for (turn, transport) in moves.into_iter().enumerate() {
             got.extend(client.data(&room, (turn + 1) * 200 - got.len()).await);
             client.move_to(transport).await;
         }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use self::carry::{Carried, Conn, Incoming};
-use super::history::{History, Outcome, Record};
+use super::history::{History, Record};
 use super::server::Servers;
 use super::text;
 
@@ -226,7 +226,7 @@ impl Client {
             self.asks_since(&frame);
         }
         let seq = self.uplink.push(frame);
-        self.flush().await;
+        self.flush();
         seq
     }
 
@@ -333,31 +333,30 @@ impl Client {
         let at = self.deadline.map_or(until, |deadline| deadline.min(until));
         match timeout_at(at, self.receiver.recv()).await {
             Ok(Some((conn, incoming))) => {
-                self.take(conn, incoming).await;
+                self.take(conn, incoming);
                 true
             }
-            Ok(None) => false,
             Err(_) if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
                 self.drop_link();
                 true
             }
-            Err(_) => false,
+            Ok(None) | Err(_) => false,
         }
     }
 
-    async fn take(&mut self, conn: u64, incoming: Incoming) {
+    fn take(&mut self, conn: u64, incoming: Incoming) {
         match incoming {
             Incoming::Frame(frame) if frame.get("l").is_some() => {
-                self.link_frame(conn, &frame).await;
+                self.link_frame(conn, &frame);
             }
-            Incoming::Frame(frame) => self.session_frame(conn, frame).await,
-            Incoming::Answer(result) => self.answered(conn, result).await,
+            Incoming::Frame(frame) => self.session_frame(conn, frame),
+            Incoming::Answer(result) => self.answered(conn, result),
             Incoming::Gone => self.gone(conn),
         }
     }
 
     /// Counts a session frame and hands it over, if it is the next.
-    async fn session_frame(&mut self, conn: u64, frame: Value) {
+    fn session_frame(&mut self, conn: u64, frame: Value) {
         self.arrived(conn);
         let Some(known) = self.conns.get_mut(&conn) else { return };
         if self.current != Some(conn) || known.link != Some(self.link) {
@@ -386,19 +385,8 @@ impl Client {
             self.frames.push_back(frame);
         }
         if self.count - self.acknowledged >= 200 {
-            self.acknowledge().await;
+            self.acknowledge();
         }
-    }
-
-    fn answer(&mut self, seq: u64, frame: &Value) {
-        let Some((ch, id)) = self.uplink.settles(seq) else { return };
-        let outcome = match (text(frame, "t"), text(frame, "pos").parse()) {
-            ("ok", Ok(pos)) => Outcome::Stored(pos, frame["duplicate"] == true),
-            _ if text(frame, "code") == "unknown_outcome" => Outcome::Unknown,
-            _ => Outcome::Refused(text(frame, "code").to_owned()),
-        };
-        let (client, seq) = (self.name.clone(), Some(seq));
-        self.record(Record::Answered { client, ch, id, seq, outcome });
     }
 }
 

@@ -1,5 +1,6 @@
 //! HTTP/1.1 over a bare socket (RFC 9112), so that a test can cut, delay and malform.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,7 +35,7 @@ impl Request {
     pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
         let mut request = Self::new("POST", target);
         let body = body.into();
-        request.head.push_str(&format!("content-length: {}\r\n", body.len()));
+        let _ = write!(request.head, "content-length: {}\r\n", body.len());
         request.body = Some(body);
         request
     }
@@ -50,7 +51,7 @@ impl Request {
 
     /// The same with one more header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(self.head, "{name}: {value}\r\n");
         self
     }
 

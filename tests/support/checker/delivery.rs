@@ -128,8 +128,8 @@ fn in_the_end(history: &[Record], readings: &Readings<'_>, verdict: &mut Verdict
     let mut tops: HashMap<&str, &Position> = HashMap::new();
     for record in history {
         let (ch, pos) = match record {
-            Record::Answered { ch, outcome: Outcome::Stored(pos, _), .. } => (ch, pos),
-            Record::Logged { ch, pos, .. } => (ch, pos),
+            Record::Answered { ch, outcome: Outcome::Stored(pos, _), .. }
+            | Record::Logged { ch, pos, .. } => (ch, pos),
             _ => continue,
         };
         let top = tops.entry(ch).or_insert(pos);

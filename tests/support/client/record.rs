@@ -3,7 +3,7 @@
 use serde_json::Value;
 use throughline::protocol::position::Position;
 
-use super::super::history::{Brought, Change, Record};
+use super::super::history::{Brought, Change, Outcome, Record};
 use super::{Client, text};
 
 impl Client {
@@ -16,6 +16,18 @@ impl Client {
     pub(super) fn numbered(&self, number: u64, frame: &Value) {
         let (client, link, frame) = (self.name.clone(), self.link, frame.to_string());
         self.record(Record::Numbered { client, link, number, frame });
+    }
+
+    /// A publish is settled.
+    pub(super) fn answer(&mut self, seq: u64, frame: &Value) {
+        let Some((ch, id)) = self.uplink.settles(seq) else { return };
+        let outcome = match (text(frame, "t"), text(frame, "pos").parse()) {
+            ("ok", Ok(pos)) => Outcome::Stored(pos, frame["duplicate"] == true),
+            _ if text(frame, "code") == "unknown_outcome" => Outcome::Unknown,
+            _ => Outcome::Refused(text(frame, "code").to_owned()),
+        };
+        let (client, seq) = (self.name.clone(), Some(seq));
+        self.record(Record::Answered { client, ch, id, seq, outcome });
     }
 
     /// A session frame is handed to the application.
