@@ -107,9 +107,16 @@ impl Driver {
         self.state.lock().session.takes_up()
     }
 
-    /// A new connection or request of this session.
+    /// A new connection or request of this session. One that comes when the session is over, which
+    /// its finder could not know, is told so.
     pub fn connect(&self, id: ConnId, nonce: &str, port: Arc<dyn LinkPort>) {
-        self.state.lock().conns.push(Conn { id, nonce: nonce.into(), port });
+        let mut state = self.state.lock();
+        if state.session.is_ended() {
+            drop(state);
+            port.close(Some(&ErrorCode::SessionGone.into()), true);
+        } else {
+            state.conns.push(Conn { id, nonce: nonce.into(), port });
+        }
     }
 
     /// Brings one input.

@@ -55,9 +55,9 @@ pub(super) fn serve(
     let decoder = Decoder::new(gateway.config.limits.frame_bytes);
     let stage = Stage::Opening(opening);
     let (frames, controls) = (Meter::default(), Meter::default());
-    let pings = None;
+    let (pings, kept) = (None, false);
     let mut served =
-        Connection { gateway, port, conn, stage, decoder, timer, pings, frames, controls };
+        Connection { gateway, port, conn, stage, decoder, timer, pings, kept, frames, controls };
     let mut first = read.to_vec();
     let going = served.decode(&mut first);
     let gateway = Arc::clone(&served.gateway);
@@ -81,6 +81,8 @@ struct Connection {
     timer: Option<Pin<Box<Sleep>>>,
     /// Where the client does not acknowledge, when the next control ping is due (M16).
     pings: Option<Pin<Box<Sleep>>>,
+    /// Whether bytes that were read wait in the decoder.
+    kept: bool,
     frames: Meter,
     controls: Meter,
 }
@@ -118,6 +120,7 @@ impl Connection {
                 }
                 Stage::Open(_) if due => {
                     self.timer = None;
+                    self.kept = false;
                     self.pause();
                     if self.timer.is_none() {
                         // What was read before the pause.
@@ -169,11 +172,12 @@ impl Connection {
         true
     }
 
-    /// Leaves the socket unread while the session takes no more frames up.
+    /// Leaves the socket unread while the session takes no more frames up, and until what was read
+    /// has been decoded.
     fn pause(&mut self) {
         if let Stage::Open(driver) = &self.stage
             && self.timer.is_none()
-            && !driver.takes_up()
+            && (std::mem::take(&mut self.kept) || !driver.takes_up())
         {
             self.timer = Some(Box::pin(sleep(PAUSE)));
         }
@@ -195,7 +199,10 @@ impl Connection {
         };
         match &self.stage {
             _ if !goes_on => Next::Drop,
-            Stage::Open(driver) if self.timer.is_some() || !driver.takes_up() => Next::Keep,
+            Stage::Open(driver) if self.timer.is_some() || !driver.takes_up() => {
+                self.kept = true;
+                Next::Keep
+            }
             Stage::Opening(_) | Stage::Open(_) => Next::Decode,
         }
     }
