@@ -132,7 +132,7 @@ async fn act(run: &Run, client: &mut Client, shim: &Shim, channels: &[String], r
         0..50 => {
             for _ in 0..rng.random_range(1..4) {
                 let channel = channels.choose(rng).expect("a channel");
-                client.publish(channel, rng.random::<u32>()).await;
+                client.publish(channel, rng.random::<u32>());
             }
         }
         50..65 => {

@@ -221,7 +221,7 @@ impl Client {
     }
 
     /// Sends a session frame. Returns its number.
-    pub async fn send(&mut self, frame: Value) -> u64 {
+    pub fn send(&mut self, frame: Value) -> u64 {
         if text(&frame, "t") == "subscribe" {
             self.asks_since(&frame);
         }
@@ -232,7 +232,7 @@ impl Client {
 
     /// Sends a session frame and reads until it is settled; other frames stay to be read.
     pub async fn call(&mut self, frame: Value) -> Value {
-        let seq = self.send(frame).await;
+        let seq = self.send(frame);
         self.settled(seq).await
     }
 
@@ -252,13 +252,13 @@ impl Client {
     }
 
     /// Sends a publish with an id of its own. Returns its number.
-    pub async fn publish(&mut self, ch: &str, data: impl Into<Value>) -> u64 {
+    pub fn publish(&mut self, ch: &str, data: impl Into<Value>) -> u64 {
         let id = super::unique("id");
-        self.publish_as(ch, data, &id).await
+        self.publish_as(ch, data, &id)
     }
 
     /// Sends a publish under this id. Returns its number.
-    pub async fn publish_as(&mut self, ch: &str, data: impl Into<Value>, id: &str) -> u64 {
+    pub fn publish_as(&mut self, ch: &str, data: impl Into<Value>, id: &str) -> u64 {
         let frame = json!({ "t": "publish", "ch": ch, "id": id, "data": data.into() });
         self.record(Record::Sent {
             client: self.name.clone(),
@@ -267,7 +267,7 @@ impl Client {
             events: 1,
         });
         self.uplink.published(ch, id);
-        self.send(frame).await
+        self.send(frame)
     }
 
     /// How many publishes have no answer.

@@ -150,11 +150,11 @@ fn batches(history: &[Record], verdict: &mut Verdict) {
 fn one_id_an_offset(history: &[Record], verdict: &mut Verdict) {
     let mut ids: HashMap<Place, (&str, &Position)> = HashMap::new();
     for record in history {
-        let (ch, pos, id) = match record {
-            Record::Answered { ch, id, outcome: Outcome::Stored(pos, _), .. }
-            | Record::Delivered { ch, pos, id, .. }
-            | Record::Logged { ch, pos, id } => (ch, pos, id),
-            _ => continue,
+        let (Record::Answered { ch, id, outcome: Outcome::Stored(pos, _), .. }
+        | Record::Delivered { ch, pos, id, .. }
+        | Record::Logged { ch, pos, id }) = record
+        else {
+            continue;
         };
         let (known, at) = ids.entry(place(ch, pos)).or_insert((id, pos));
         verdict.unless(known == id && *at == pos, "O1", || {
