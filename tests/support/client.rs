@@ -17,7 +17,7 @@ use throughline::protocol::position::Position;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use self::carry::{Carried, Conn, Incoming};
+use self::carry::{Conn, Incoming};
 use super::history::{History, Record};
 use super::server::Servers;
 use super::text;
@@ -394,9 +394,4 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.conns.values().for_each(Conn::abort);
     }
-}
-
-/// Whether a carrier is a request that is answered once.
-fn is_request(conn: &Conn) -> bool {
-    matches!(conn.carried, Carried::Poll | Carried::Side)
 }

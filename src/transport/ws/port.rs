@@ -30,6 +30,8 @@ pub(super) struct WsPort {
 struct State {
     /// What the socket did not take.
     queue: VecDeque<Bytes>,
+    /// A writer was told to wait until the queue is empty, whoever empties it.
+    blocked: bool,
     /// Nothing is written after what is queued.
     closing: bool,
     failed: bool,
@@ -39,9 +41,9 @@ struct State {
 /// What the connection's task finds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Drained {
-    /// Nothing was queued.
+    /// Nobody waits.
     Idle,
-    /// What was queued has been written.
+    /// What was queued has been written, and a writer waits to be told.
     Done,
     /// The connection is to be ended: everything has been written.
     Closing,
@@ -80,7 +82,6 @@ impl WsPort {
         if state.failed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let had = !state.queue.is_empty();
         while !state.queue.is_empty() {
             if self.stream.poll_write_ready(context)?.is_pending() {
                 state.waker = Some(context.waker().clone());
@@ -95,7 +96,8 @@ impl WsPort {
         if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             state.waker = Some(context.waker().clone());
         }
-        Poll::Ready(Ok(match (state.closing, had) {
+        let blocked = std::mem::take(&mut state.blocked);
+        Poll::Ready(Ok(match (state.closing, blocked) {
             (true, _) => Drained::Closing,
             (false, true) => Drained::Done,
             (false, false) => Drained::Idle,
@@ -182,11 +184,12 @@ impl LinkPort for WsPort {
         if state.closing {
             return Flow::Open;
         }
-        if state.queue.is_empty() {
-            let whole = self.write_through(&mut state, frames);
-            return if whole { Flow::Open } else { Flow::Blocked };
+        if !state.queue.is_empty() {
+            state.queue.extend(frames.iter().map(Frame::websocket));
+        } else if self.write_through(&mut state, frames) {
+            return Flow::Open;
         }
-        state.queue.extend(frames.iter().map(Frame::websocket));
+        state.blocked = true;
         Flow::Blocked
     }
 

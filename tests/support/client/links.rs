@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::super::history::{Brought, Record};
 use super::super::text;
 use super::carry::{self, Carried, Conn, Incoming};
-use super::{Client, PATIENCE, Transport, is_request};
+use super::{Client, PATIENCE, Transport};
 
 /// How much later than `wait` the answer to a poll may come.
 const LATE: Duration = Duration::from_secs(5);
@@ -252,7 +252,7 @@ impl Client {
 
     /// Sends the poll that is pending again, with the same number: the older one is answered empty.
     pub fn poll_again(&mut self) {
-        if self.current.is_some_and(|id| self.conns.get(&id).is_some_and(is_request)) {
+        if self.current.is_some_and(|id| self.conns.get(&id).is_some_and(Conn::is_request)) {
             self.poll_as(Self::next_conn());
         }
     }
