@@ -87,7 +87,7 @@ async fn every_durable_event_has_an_offset_and_an_id_and_history_gives_the_same(
     let mut live = Vec::new();
     for number in 0..5 {
         servers.publish(&room, number).await;
-        client.publish(&room, number).await;
+        client.publish(&room, number);
         live.push(client.event(&room).await);
         live.push(client.event(&room).await);
     }

@@ -52,7 +52,9 @@ async fn nothing_is_lost_repeated_or_reordered_under_cuts_moves_and_late_request
     let seed = setting("THROUGHLINE_CHAOS_SEED", rand::random::<u64>() >> 12);
     println!("chaos: THROUGHLINE_CHAOS_SEED={seed} THROUGHLINE_CHAOS_SECONDS={seconds}");
     let servers = Setup::suite()
-        .set("session.grace", "'60s'")
+        // A client that is done waits for the others, and answers no pings then.
+        .set("session.grace", "'10m'")
+        .set("session.window", "'20m'")
         .set("session.ping_visible", "'1s'")
         .set("namespaces.chat.history.size", "100000")
         .servers();
@@ -77,7 +79,7 @@ async fn nothing_is_lost_repeated_or_reordered_under_cuts_moves_and_late_request
     backends.join_all().await;
     let clients = sessions.join_all().await;
     // First every publish is settled, then the logs are what every reader must come to.
-    let clients = each(clients, |client| client.is_settled()).await;
+    let clients = each(clients, Client::is_settled).await;
     let tops = logs(&run).await;
     let at_top = move |client: &Client| {
         let below =
@@ -130,7 +132,7 @@ async fn act(run: &Run, client: &mut Client, shim: &Shim, channels: &[String], r
         0..50 => {
             for _ in 0..rng.random_range(1..4) {
                 let channel = channels.choose(rng).expect("a channel");
-                client.publish(channel, rng.random::<u32>()).await;
+                client.publish(channel, rng.random::<u32>());
             }
         }
         50..65 => {
@@ -213,7 +215,7 @@ async fn each(
     for (mut client, shim) in clients {
         let done = done.clone();
         reading.spawn(async move {
-            let until = Instant::now() + PATIENCE;
+            let until = Instant::now() + 2 * PATIENCE;
             while !done(&client) && Instant::now() < until {
                 client.next_within(Duration::from_millis(100)).await;
                 assert_eq!(client.ended, None, "{}", client.name);

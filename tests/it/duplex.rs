@@ -32,7 +32,7 @@ async fn both_ways(transport: Transport) {
         while order.iter().filter(|down| **down).count() < 1000 || !client.is_settled() {
             for _ in 0..10 {
                 if sent < FRAMES {
-                    client.publish(&typing, sent).await;
+                    client.publish(&typing, sent);
                     sent += 1;
                 }
             }
@@ -98,7 +98,7 @@ async fn a_chat_goes_between_users_on_each_transport_in_one_order() {
     for round in 0..10 {
         for user in &mut users {
             let said = format!("{:?} {round}", user.transport);
-            let seq = user.publish(&room, said).await;
+            let seq = user.publish(&room, said);
             assert!(user.settled(seq).await["pos"].is_string());
         }
     }
@@ -118,6 +118,7 @@ async fn a_session_that_moves_over_every_transport_misses_and_repeats_nothing() 
     let sub = json!([{ "ch": room, "presence": true }]);
     let watcher = json!({ "subs": sub });
     let mut watcher = Client::open(&servers, Transport::WebSocket, watcher, &history).await;
+    watcher.until_kind("members").await;
     let open = json!({ "subs": sub });
     let mut client = Client::open(&servers, Transport::WebSocket, open, &history).await;
     client.until_kind("members").await;
@@ -128,8 +129,8 @@ async fn a_session_that_moves_over_every_transport_misses_and_repeats_nothing() 
     };
     let reads = async {
         let mut got = Vec::new();
-        use Transport::{Poll, Sse, Stream, WebSocket};
-        for (turn, transport) in [Sse, Poll, Stream, WebSocket].into_iter().enumerate() {
+        let moves = [Transport::Sse, Transport::Poll, Transport::Stream, Transport::WebSocket];
+        for (turn, transport) in moves.into_iter().enumerate() {
             got.extend(client.data(&room, (turn + 1) * 200 - got.len()).await);
             client.move_to(transport).await;
         }

@@ -17,9 +17,7 @@ async fn a_forged_user_in_a_publish_is_ignored() {
         let mut client = Client::open(&servers, transport, open, &History::default()).await;
         client.until(|frame| text(frame, "ch") == room).await;
         let member = client.member.clone();
-        client
-            .send(json!({ "t": "publish", "ch": room, "data": 1, "user": "root", "by": "m0" }))
-            .await;
+        client.send(json!({ "t": "publish", "ch": room, "data": 1, "user": "root", "by": "m0" }));
         let event = client.event(&room).await;
         assert_eq!((text(&event, "user"), text(&event, "by")), ("alice", &member[..]));
     }
@@ -80,7 +78,7 @@ async fn a_fresh_token_that_allows_less_ends_what_it_no_longer_allows() {
     let mut client = Client::open(&servers, Transport::WebSocket, open, &History::default()).await;
     client.until(|frame| text(frame, "ch") == room).await;
     let less = token::with("alice", &json!({ "room:other": ["subscribe"] }));
-    client.send(json!({ "t": "auth", "token": less })).await;
+    client.send(json!({ "t": "auth", "token": less }));
     let ended = client.until_kind("unsubscribed").await;
     assert_eq!((text(&ended, "ch"), text(&ended, "code")), (&room[..], "forbidden"));
 }

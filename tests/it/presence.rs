@@ -99,7 +99,7 @@ async fn a_reload_is_seen_by_nobody() {
     let mut watcher = watcher(&servers, &room, &history).await;
     let mut client = member(&servers, Transport::WebSocket, &room, &history).await;
     assert_eq!(text(&watcher.until(is_change).await, "t"), "join");
-    client.say(json!({ "l": "leaving" })).await;
+    client.say(&json!({ "l": "leaving" }));
     client.cut();
     client.call(json!({ "t": "presence", "users": [] })).await;
     // Another member's join and leave come after anything that the reload could have caused.

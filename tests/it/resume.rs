@@ -189,7 +189,7 @@ async fn a_publish_whose_answer_was_cut_is_sent_again_and_stored_once() {
         }
         // The publish goes up; its answer does not come down.
         shim.weather(Weather { stall_down: true, ..Weather::default() });
-        let seq = client.publish(&room, 1).await;
+        let seq = client.publish(&room, 1);
         while servers.api_get(&format!("/history?channel={room}")).await["events"][0].is_null() {
             client.next_within(Duration::from_millis(10)).await;
         }
@@ -210,7 +210,7 @@ async fn what_was_published_offline_is_stored_in_order() {
     let mut client = open(&servers, Transport::Sse, json!([{ "ch": room }]), &history).await;
     client.cut();
     for number in 0..150 {
-        client.publish(&room, number).await;
+        client.publish(&room, number);
     }
     assert_eq!(client.data(&room, 150).await, numbers(0..150));
     while !client.is_settled() {

@@ -82,8 +82,8 @@ async fn a_frame_that_claims_too_much_is_refused_with_1009_before_it_comes() {
 #[tokio::test]
 async fn a_message_that_grows_too_large_in_fragments_is_refused_with_1009() {
     // spec: M12
-    let mut bytes = frame(TEXT, &[b' '; 40 << 10]);
-    bytes.extend(frame(CONTINUATION, &[b' '; 40 << 10]));
+    let mut bytes = frame(TEXT, &vec![b' '; 40 << 10]);
+    bytes.extend(frame(CONTINUATION, &vec![b' '; 40 << 10]));
     assert_eq!(closes(&bytes).await, 1009);
 }
 

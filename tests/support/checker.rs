@@ -71,16 +71,16 @@ fn quiet(history: &[Record]) -> HashSet<&str> {
 /// S1 and S2: what links bring.
 fn links(history: &[Record], verdict: &mut Verdict) {
     use super::history::Brought;
-    let mut superseded = HashMap::new();
+    let mut superseded = HashSet::new();
     let mut numbers = HashMap::new();
     let mut highest = HashMap::new();
     for record in history {
         match record {
             Record::Arrived { client, conn, brought: Brought::Superseded } => {
-                superseded.insert((client, conn), ());
+                superseded.insert((client, conn));
             }
             Record::Arrived { client, conn, brought: Brought::Frame } => {
-                let after = superseded.contains_key(&(client, conn));
+                let after = superseded.contains(&(client, conn));
                 verdict.unless(!after, "S1", || {
                     format!("{client}: connection {conn} brought a frame after superseded")
                 });

@@ -221,18 +221,18 @@ impl Client {
     }
 
     /// Sends a session frame. Returns its number.
-    pub async fn send(&mut self, frame: Value) -> u64 {
+    pub fn send(&mut self, frame: Value) -> u64 {
         if text(&frame, "t") == "subscribe" {
             self.asks_since(&frame);
         }
         let seq = self.uplink.push(frame);
-        self.flush().await;
+        self.flush();
         seq
     }
 
     /// Sends a session frame and reads until it is settled; other frames stay to be read.
     pub async fn call(&mut self, frame: Value) -> Value {
-        let seq = self.send(frame).await;
+        let seq = self.send(frame);
         self.settled(seq).await
     }
 
@@ -252,13 +252,13 @@ impl Client {
     }
 
     /// Sends a publish with an id of its own. Returns its number.
-    pub async fn publish(&mut self, ch: &str, data: impl Into<Value>) -> u64 {
+    pub fn publish(&mut self, ch: &str, data: impl Into<Value>) -> u64 {
         let id = super::unique("id");
-        self.publish_as(ch, data, &id).await
+        self.publish_as(ch, data, &id)
     }
 
     /// Sends a publish under this id. Returns its number.
-    pub async fn publish_as(&mut self, ch: &str, data: impl Into<Value>, id: &str) -> u64 {
+    pub fn publish_as(&mut self, ch: &str, data: impl Into<Value>, id: &str) -> u64 {
         let frame = json!({ "t": "publish", "ch": ch, "id": id, "data": data.into() });
         self.record(Record::Sent {
             client: self.name.clone(),
@@ -267,7 +267,7 @@ impl Client {
             events: 1,
         });
         self.uplink.published(ch, id);
-        self.send(frame).await
+        self.send(frame)
     }
 
     /// How many publishes have no answer.
@@ -333,31 +333,30 @@ impl Client {
         let at = self.deadline.map_or(until, |deadline| deadline.min(until));
         match timeout_at(at, self.receiver.recv()).await {
             Ok(Some((conn, incoming))) => {
-                self.take(conn, incoming).await;
+                self.take(conn, incoming);
                 true
             }
-            Ok(None) => false,
             Err(_) if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
                 self.drop_link();
                 true
             }
-            Err(_) => false,
+            Ok(None) | Err(_) => false,
         }
     }
 
-    async fn take(&mut self, conn: u64, incoming: Incoming) {
+    fn take(&mut self, conn: u64, incoming: Incoming) {
         match incoming {
             Incoming::Frame(frame) if frame.get("l").is_some() => {
-                self.link_frame(conn, &frame).await;
+                self.link_frame(conn, &frame);
             }
-            Incoming::Frame(frame) => self.session_frame(conn, frame).await,
-            Incoming::Answer(result) => self.answered(conn, result).await,
+            Incoming::Frame(frame) => self.session_frame(conn, frame),
+            Incoming::Answer(result) => self.answered(conn, result),
             Incoming::Gone => self.gone(conn),
         }
     }
 
     /// Counts a session frame and hands it over, if it is the next.
-    async fn session_frame(&mut self, conn: u64, frame: Value) {
+    fn session_frame(&mut self, conn: u64, frame: Value) {
         self.arrived(conn);
         let Some(known) = self.conns.get_mut(&conn) else { return };
         if self.current != Some(conn) || known.link != Some(self.link) {
@@ -386,7 +385,7 @@ impl Client {
             self.frames.push_back(frame);
         }
         if self.count - self.acknowledged >= 200 {
-            self.acknowledge().await;
+            self.acknowledge();
         }
     }
 }

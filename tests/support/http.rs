@@ -1,11 +1,17 @@
 //! HTTP/1.1 over a bare socket (RFC 9112), so that a test can cut, delay and malform.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a whole answer may take: longer than any poll waits.
+const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 
 /// A request to write.
 #[derive(Debug, Clone)]
@@ -29,7 +35,7 @@ impl Request {
     pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
         let mut request = Self::new("POST", target);
         let body = body.into();
-        request.head.push_str(&format!("content-length: {}\r\n", body.len()));
+        let _ = write!(request.head, "content-length: {}\r\n", body.len());
         request.body = Some(body);
         request
     }
@@ -45,7 +51,7 @@ impl Request {
 
     /// The same with one more header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(self.head, "{name}: {value}\r\n");
         self
     }
 
@@ -58,9 +64,12 @@ impl Request {
 
     /// Sends it on a connection of its own and reads the whole answer.
     pub async fn send(&self, to: SocketAddr) -> io::Result<Response> {
-        let mut connection = Connection::open(to).await?;
-        connection.write(&self.bytes()).await?;
-        connection.response().await
+        let answer = async {
+            let mut connection = Connection::open(to).await?;
+            connection.write(&self.bytes()).await?;
+            connection.response().await
+        };
+        timeout(ANSWER_WITHIN, answer).await?
     }
 
     /// Sends it on a connection of its own and reads the head of the answer.

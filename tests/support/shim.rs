@@ -99,9 +99,11 @@ async fn carry(client: TcpStream, to: SocketAddr, mut changes: watch::Receiver<S
     let upward = pass(client_reads, server_writes, up, |state| state.weather.stall_up);
     let downward = pass(server_reads, client_writes, down, |state| state.weather.stall_down);
     let both = async { tokio::join!(upward, downward) };
+    // What the wait returns borrows the state, which the halves read when they end.
+    let cut = async { drop(changes.wait_for(|state| state.cuts > before).await) };
     tokio::select! {
         _ = both => {}
-        _ = changes.wait_for(|state| state.cuts > before) => {}
+        () = cut => {}
     }
 }
 

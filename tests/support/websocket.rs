@@ -40,11 +40,11 @@ pub fn header(first: u8, length: u64) -> Vec<u8> {
     match length {
         0..=125 => bytes.push(0x80 | u8::try_from(length).expect("below 126")),
         126..=0xffff => {
-            bytes.push(0x80 | 126);
+            bytes.push(0x80 | 0x7e);
             bytes.extend(u16::try_from(length).expect("two bytes").to_be_bytes());
         }
         _ => {
-            bytes.push(0x80 | 127);
+            bytes.push(0x80 | 0x7f);
             bytes.extend(length.to_be_bytes());
         }
     }

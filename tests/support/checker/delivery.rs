@@ -127,10 +127,10 @@ fn delivered(
 fn in_the_end(history: &[Record], readings: &Readings<'_>, verdict: &mut Verdict) {
     let mut tops: HashMap<&str, &Position> = HashMap::new();
     for record in history {
-        let (ch, pos) = match record {
-            Record::Answered { ch, outcome: Outcome::Stored(pos, _), .. } => (ch, pos),
-            Record::Logged { ch, pos, .. } => (ch, pos),
-            _ => continue,
+        let (Record::Answered { ch, outcome: Outcome::Stored(pos, _), .. }
+        | Record::Logged { ch, pos, .. }) = record
+        else {
+            continue;
         };
         let top = tops.entry(ch).or_insert(pos);
         if pos.epoch != top.epoch || pos.offset > top.offset {

@@ -14,6 +14,9 @@ fn place(ch: &str, pos: &Position) -> Place {
     (ch.to_owned(), pos.epoch.as_str().to_owned(), pos.offset)
 }
 
+/// What a log holds: ids and positions by offset.
+type Log<'a> = BTreeMap<u64, (&'a str, &'a Position)>;
+
 /// Judges it.
 pub(super) fn check(history: &[Record], verdict: &mut Verdict) {
     stored(history, verdict);
@@ -26,7 +29,7 @@ pub(super) fn check(history: &[Record], verdict: &mut Verdict) {
 
 /// P1, O1: what was acknowledged is in the log, as far back as the log goes.
 fn stored(history: &[Record], verdict: &mut Verdict) {
-    let mut logs: HashMap<(&str, String), BTreeMap<u64, (&str, &Position)>> = HashMap::new();
+    let mut logs: HashMap<(&str, String), Log<'_>> = HashMap::new();
     for record in history {
         if let Record::Logged { ch, pos, id } = record {
             let log = logs.entry((ch, pos.epoch.as_str().to_owned())).or_default();
@@ -147,10 +150,11 @@ fn batches(history: &[Record], verdict: &mut Verdict) {
 fn one_id_an_offset(history: &[Record], verdict: &mut Verdict) {
     let mut ids: HashMap<Place, (&str, &Position)> = HashMap::new();
     for record in history {
-        let (ch, pos, id) = match record {
-            Record::Answered { ch, id, outcome: Outcome::Stored(pos, _), .. } => (ch, pos, id),
-            Record::Delivered { ch, pos, id, .. } | Record::Logged { ch, pos, id } => (ch, pos, id),
-            _ => continue,
+        let (Record::Answered { ch, id, outcome: Outcome::Stored(pos, _), .. }
+        | Record::Delivered { ch, pos, id, .. }
+        | Record::Logged { ch, pos, id }) = record
+        else {
+            continue;
         };
         let (known, at) = ids.entry(place(ch, pos)).or_insert((id, pos));
         verdict.unless(known == id && *at == pos, "O1", || {

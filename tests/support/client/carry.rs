@@ -50,6 +50,11 @@ pub(super) struct Conn {
 }
 
 impl Conn {
+    /// Whether it is a request that is answered once.
+    pub(super) fn is_request(&self) -> bool {
+        matches!(self.carried, Carried::Poll | Carried::Side)
+    }
+
     pub(super) fn abort(&self) {
         self.task.abort();
     }

@@ -7,7 +7,6 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::history::{Brought, Record};
 use super::super::text;
-use super::carry::is_request;
 use super::carry::{self, Carried, Conn, Incoming};
 use super::{Client, PATIENCE, Transport};
 
@@ -48,22 +47,22 @@ impl Client {
                 return Err(frame.clone());
             }
             assert!(!matches!(incoming, Incoming::Gone), "the connection was cut before the hello");
-            self.take(conn, incoming).await;
+            self.take(conn, incoming);
         }
         self.comes_back = true;
         // The hello is answered, so that the session is no longer provisional.
         if open["ack"] != false && transport != Transport::Poll {
-            self.acknowledge().await;
+            self.acknowledge();
         }
         Ok(())
     }
 
     /// Takes a link frame.
-    pub(super) async fn link_frame(&mut self, conn: u64, frame: &Value) {
+    pub(super) fn link_frame(&mut self, conn: u64, frame: &Value) {
         match text(frame, "l") {
             "hello" => self.take_hello(conn, frame),
-            "attached" => self.attached(conn, frame).await,
-            "ping" => self.pinged(conn, frame).await,
+            "attached" => self.attached(conn, frame),
+            "ping" => self.pinged(conn, frame),
             "echo" => self.echoes.push(text(frame, "id").to_owned()),
             "superseded" => self.superseded(conn, frame),
             "error" => self.refused(conn, frame),
@@ -76,18 +75,18 @@ impl Client {
             known.via = Some(text(hello, "via").to_owned());
         }
         if hello.get("ticket").is_some() {
-            self.ticket = text(hello, "ticket").to_owned();
-            self.member = text(&hello["me"], "id").to_owned();
+            text(hello, "ticket").clone_into(&mut self.ticket);
+            text(&hello["me"], "id").clone_into(&mut self.member);
             self.hello = hello.clone();
         }
     }
 
-    async fn attached(&mut self, conn: u64, frame: &Value) {
+    fn attached(&mut self, conn: u64, frame: &Value) {
         if frame["link"] != self.link {
             return;
         }
         let Some(known) = self.conns.get_mut(&conn) else { return };
-        self.ticket = text(frame, "ticket").to_owned();
+        text(frame, "ticket").clone_into(&mut self.ticket);
         self.uplink.applied(frame["up"].as_u64().unwrap_or_default());
         if known.carried != Carried::Side {
             known.at = frame["from"].as_u64().unwrap_or_default();
@@ -99,11 +98,11 @@ impl Client {
             }
         }
         if self.conns.get(&conn).is_some_and(|known| known.carried == Carried::WebSocket) {
-            self.flush().await;
+            self.flush();
         }
     }
 
-    async fn pinged(&mut self, conn: u64, ping: &Value) {
+    fn pinged(&mut self, conn: u64, ping: &Value) {
         if self.current != Some(conn) {
             return;
         }
@@ -111,7 +110,7 @@ impl Client {
         self.deadline = Some(Instant::now() + Duration::from_millis(next * 27 / 20));
         self.uplink.applied(ping["up"].as_u64().unwrap_or_default());
         if ping["n"] == self.count {
-            self.acknowledge().await;
+            self.acknowledge();
         } else {
             self.drop_link();
         }
@@ -200,7 +199,7 @@ impl Client {
         // The old link goes on while the candidate proves itself.
         while self.conns.get(&id).is_some_and(|conn| conn.via.is_none()) {
             match timeout_at(until, self.receiver.recv()).await {
-                Ok(Some((conn, incoming))) => Box::pin(self.take(conn, incoming)).await,
+                Ok(Some((conn, incoming))) => self.take(conn, incoming),
                 Ok(None) | Err(_) => return false,
             }
         }
@@ -253,7 +252,7 @@ impl Client {
 
     /// Sends the poll that is pending again, with the same number: the older one is answered empty.
     pub fn poll_again(&mut self) {
-        if self.current.is_some_and(|id| self.conns.get(&id).is_some_and(is_request)) {
+        if self.current.is_some_and(|id| self.conns.get(&id).is_some_and(Conn::is_request)) {
             self.poll_as(Self::next_conn());
         }
     }
@@ -282,14 +281,14 @@ impl Client {
     }
 
     /// Takes the answer to an exchange.
-    pub(super) async fn answered(&mut self, id: u64, result: Result<Vec<Value>, Option<Value>>) {
+    pub(super) fn answered(&mut self, id: u64, result: Result<Vec<Value>, Option<Value>>) {
         let Some(conn) = self.conns.get(&id) else { return };
         let (carried, link, via) = (conn.carried, conn.link, conn.via.clone());
         match result {
             Ok(frames) => {
                 for frame in frames {
                     let incoming = Incoming::Frame(frame);
-                    Box::pin(self.take(id, incoming)).await;
+                    self.take(id, incoming);
                 }
                 self.conns.remove(&id);
                 if link != Some(self.link) || self.ended.is_some() {
@@ -322,7 +321,7 @@ impl Client {
     }
 
     /// Tells the server what was counted.
-    pub(super) async fn acknowledge(&mut self) {
+    pub(super) fn acknowledge(&mut self) {
         let Some(conn) = self.current.and_then(|id| self.conns.get(&id)) else { return };
         if conn.link != Some(self.link) {
             return;
@@ -344,7 +343,7 @@ impl Client {
     }
 
     /// Sends what goes up.
-    pub(super) async fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let Some(conn) = self.current.and_then(|id| self.conns.get(&id)) else { return };
         if conn.link != Some(self.link) {
             return;
@@ -362,7 +361,7 @@ impl Client {
     }
 
     /// Says a link frame: on the WebSocket, or in an exchange.
-    pub async fn say(&mut self, frame: Value) {
+    pub fn say(&mut self, frame: &Value) {
         let conn = self.current.and_then(|id| self.conns.get(&id));
         if let Some(out) = conn.and_then(|conn| conn.out.as_ref()) {
             let _ = out.send(frame.to_string());
@@ -372,7 +371,7 @@ impl Client {
             "l": "attach", "ticket": self.ticket, "link": self.link, "count": self.count,
         });
         let id = Self::next_conn();
-        let frames = [attach, frame];
+        let frames = [attach, frame.clone()];
         let conn = carry::exchange(&self.target, Carried::Side, &frames, id, &self.sender);
         self.conns.insert(id, Conn { link: Some(self.link), ..conn });
     }
@@ -382,13 +381,13 @@ impl Client {
         self.comes_back = false;
         let (client, member) = (self.name.clone(), self.member.clone());
         self.record(Record::Closed { client, member });
-        self.say(json!({ "l": "close" })).await;
+        self.say(&json!({ "l": "close" }));
         let until = Instant::now() + PATIENCE;
         while self.ended.is_none() && !self.conns.is_empty() {
             let Ok(Some((conn, incoming))) = timeout_at(until, self.receiver.recv()).await else {
                 panic!("{}: the close was not answered", self.name)
             };
-            self.take(conn, incoming).await;
+            self.take(conn, incoming);
         }
     }
 }

@@ -7,18 +7,6 @@ use super::super::history::{Brought, Change, Outcome, Record};
 use super::{Client, text};
 
 impl Client {
-    /// Records what a publish was answered.
-    pub(super) fn answer(&mut self, seq: u64, frame: &Value) {
-        let Some((ch, id)) = self.uplink.settles(seq) else { return };
-        let outcome = match (text(frame, "t"), text(frame, "pos").parse()) {
-            ("ok", Ok(pos)) => Outcome::Stored(pos, frame["duplicate"] == true),
-            _ if text(frame, "code") == "unknown_outcome" => Outcome::Unknown,
-            _ => Outcome::Refused(text(frame, "code").to_owned()),
-        };
-        let (client, seq) = (self.name.clone(), Some(seq));
-        self.record(Record::Answered { client, ch, id, seq, outcome });
-    }
-
     /// A connection brought a session frame.
     pub(super) fn arrived(&self, conn: u64) {
         let client = self.name.clone();
@@ -28,6 +16,18 @@ impl Client {
     pub(super) fn numbered(&self, number: u64, frame: &Value) {
         let (client, link, frame) = (self.name.clone(), self.link, frame.to_string());
         self.record(Record::Numbered { client, link, number, frame });
+    }
+
+    /// A publish is settled.
+    pub(super) fn answer(&mut self, seq: u64, frame: &Value) {
+        let Some((ch, id)) = self.uplink.settles(seq) else { return };
+        let outcome = match (text(frame, "t"), text(frame, "pos").parse()) {
+            ("ok", Ok(pos)) => Outcome::Stored(pos, frame["duplicate"] == true),
+            _ if text(frame, "code") == "unknown_outcome" => Outcome::Unknown,
+            _ => Outcome::Refused(text(frame, "code").to_owned()),
+        };
+        let (client, seq) = (self.name.clone(), Some(seq));
+        self.record(Record::Answered { client, ch, id, seq, outcome });
     }
 
     /// A session frame is handed to the application.
