@@ -83,6 +83,8 @@ pub struct Client {
     pub transport: Transport,
     /// Whether it comes back by itself.
     pub comes_back: bool,
+    /// Whether it abandons a link whose pings are late.
+    pub abandons: bool,
     /// How long its polls wait, in milliseconds.
     pub wait: u64,
     target: Target,
@@ -122,6 +124,7 @@ impl Client {
             echoes: Vec::new(),
             transport,
             comes_back: true,
+            abandons: true,
             wait: 5_000,
             target: target.into(),
             history: history.clone(),

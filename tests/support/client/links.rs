@@ -107,7 +107,8 @@ impl Client {
             return;
         }
         let next = ping["next"].as_u64().unwrap_or_default();
-        self.deadline = Some(Instant::now() + Duration::from_millis(next * 27 / 20));
+        let late = Instant::now() + Duration::from_millis(next * 27 / 20);
+        self.deadline = self.abandons.then_some(late);
         self.uplink.applied(ping["up"].as_u64().unwrap_or_default());
         if ping["n"] == self.count {
             self.acknowledge();
