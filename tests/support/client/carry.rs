@@ -186,8 +186,3 @@ async fn carry_exchange(
 fn conn(carried: Carried, out: Option<mpsc::UnboundedSender<String>>, task: AbortHandle) -> Conn {
     Conn { carried, link: None, at: 0, via: None, out, task }
 }
-
-/// Whether a carrier is a request that is answered once.
-pub(super) fn is_request(conn: &Conn) -> bool {
-    matches!(conn.carried, Carried::Poll | Carried::Side)
-}

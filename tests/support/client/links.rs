@@ -297,7 +297,7 @@ impl Client {
                 }
                 if carried == Carried::Poll && self.current == Some(id) {
                     self.poll_on();
-                } else if carried == Carried::Side && self.uplink.has_unwritten() {
+                } else if carried == Carried::Side && !self.uplink.is_empty() {
                     self.side(None);
                 }
             }

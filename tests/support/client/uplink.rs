@@ -57,18 +57,8 @@ impl Uplink {
     }
 
     /// What goes into one body.
-    pub(super) fn body(&mut self) -> Vec<Value> {
-        // What is new first; with nothing new, what has no answer is sent again.
-        let from = if self.has_unwritten() { self.written } else { 0 };
-        let new = self.waiting.iter().filter(|(seq, _)| *seq > from);
-        let body: Vec<_> = new.take(FRAMES).cloned().collect();
-        self.written = body.last().map_or(self.written, |(seq, _)| self.written.max(*seq));
-        body.into_iter().map(|(_, frame)| frame).collect()
-    }
-
-    /// Whether there is something that was in no body yet.
-    pub(super) fn has_unwritten(&self) -> bool {
-        self.waiting.iter().any(|(seq, _)| *seq > self.written)
+    pub(super) fn body(&self) -> Vec<Value> {
+        self.waiting.iter().take(FRAMES).map(|(_, frame)| frame.clone()).collect()
     }
 
     /// What was not written to this WebSocket.
