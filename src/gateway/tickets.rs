@@ -31,7 +31,7 @@ pub(super) fn session_ticket(
 /// A feed ticket for channels that the identity may read (any, for the backend), until `until` or
 /// an hour from now. Returns it with how long it is good for, in milliseconds.
 /// # Errors
-/// `too_many` above 32 channels or with none, `forbidden`, and what the channels' rules refuse.
+/// `too_many` above 100 channels or with none, `forbidden`, and what the channels' rules refuse.
 pub fn feed_ticket(
     gateway: &Gateway,
     identity: Option<&Identity>,
@@ -39,7 +39,7 @@ pub fn feed_ticket(
     until: Option<u64>,
 ) -> Result<(String, u64), Refusal> {
     if channels.is_empty() || channels.len() > FEED_CHANNELS_MAX {
-        return Err(Refusal::new(ErrorCode::TooMany).because("a feed has 1 to 32 channels"));
+        return Err(Refusal::new(ErrorCode::TooMany).because("a feed has 1 to 100 channels"));
     }
     for channel in &channels {
         let rules = Rules::of(&gateway.config, channel)?;

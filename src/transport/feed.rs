@@ -100,7 +100,7 @@ impl Query {
             }
         }
         if query.channels.is_empty() || query.channels.len() > FEED_CHANNELS_MAX {
-            return Err(Refusal::new(ErrorCode::TooMany).because("a feed has 1 to 32 channels"));
+            return Err(Refusal::new(ErrorCode::TooMany).because("a feed has 1 to 100 channels"));
         }
         Ok(query)
     }
