@@ -22,6 +22,7 @@ test: test-rust test-client test-browser ## Runs every test; installs what they 
 
 .PHONY: test-rust
 test-rust:
+	scripts/setup.sh redis
 	cargo test
 
 .PHONY: test-client

@@ -13,6 +13,7 @@ pub mod checker;
 pub mod client;
 pub mod history;
 pub mod http;
+pub mod redis;
 pub mod server;
 pub mod shim;
 pub mod token;

@@ -1,0 +1,18 @@
+//! Faults: nodes of the gateway over real Redis servers, with what breaks broken on purpose.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed test is what a panic is for"
+)]
+#![allow(
+    clippy::pedantic,
+    clippy::type_complexity,
+    reason = "scenarios read as stories; what pedantic asks for is kept in shipped code"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod servers;
