@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::redis::{Cluster, Options, Redis, Sentinel};
+use crate::support::redis::cluster::Cluster;
+use crate::support::redis::sentinel::Sentinel;
+use crate::support::redis::{Options, Redis};
 
 #[test]
 fn a_single_server_serves_and_survives_a_kill_with_its_log() {

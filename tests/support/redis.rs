@@ -11,10 +11,10 @@
     reason = "a failed test is what a panic is for"
 )]
 
-mod cluster;
-mod monitor;
+pub mod cluster;
+pub mod monitor;
 mod process;
-mod sentinel;
+pub mod sentinel;
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -22,10 +22,8 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-pub use self::cluster::Cluster;
-pub use self::monitor::Monitor;
+use self::monitor::Monitor;
 use self::process::{Process, Signal, free_port};
-pub use self::sentinel::Sentinel;
 
 /// How long a test waits for what must come, before it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
