@@ -132,11 +132,11 @@ async fn the_memory_of_what_is_too_old_is_given_back() {
     }
     assert_eq!(engine.stats().channels, 100);
     it.engine.subscribe(&channel("chat:7")).await.unwrap();
-    it.engine.join(&channel("chat:8"), member("m", 1, PresenceState::Online, "")).await.unwrap();
+    it.join(&channel("chat:8"), member("m", 1, PresenceState::Online, "")).await.unwrap();
     let wanted = it.top(&channel("chat:7")).await;
     let idle = it.top(&channel("chat:9")).await;
     it.advance(Duration::from_hours(2)).await;
-    it.engine.renew(&incarnation("node")).await.unwrap();
+    it.engine.renew(&incarnation("node"), None).await.unwrap();
     let stats = engine.stats();
     assert_eq!((stats.channels, stats.log_bytes, stats.evicted), (2, 0, 0));
     assert_eq!(it.top(&channel("chat:7")).await, wanted);
@@ -156,7 +156,7 @@ async fn at_the_bound_of_channels_a_new_one_is_refused_until_one_is_idle() {
     full(it.engine.top(&channel("cursor:more")).await, "channels");
     it.publish(publish(&channel("cursor:3"), Retention::None, &["x"])).await;
     it.advance(Duration::from_secs(601)).await;
-    it.engine.renew(&incarnation("node")).await.unwrap();
+    it.engine.renew(&incarnation("node"), None).await.unwrap();
     assert_eq!(engine.stats().channels, 0);
     it.publish(one_more()).await;
 }
@@ -232,12 +232,12 @@ async fn at_the_bound_of_members_a_new_one_is_refused() {
     let (it, engine) = bounded(&settings, 16);
     let room = channel("room:a");
     let one = |id, fence| member(id, fence, PresenceState::Online, "");
-    it.engine.join(&room, one("m1", 1)).await.unwrap();
-    it.engine.join(&room, one("m2", 1)).await.unwrap();
-    full(it.engine.join(&room, one("m3", 1)).await, "members");
-    it.engine.join(&room, one("m2", 2)).await.unwrap();
+    it.join(&room, one("m1", 1)).await.unwrap();
+    it.join(&room, one("m2", 1)).await.unwrap();
+    full(it.join(&room, one("m3", 1)).await, "members");
+    it.join(&room, one("m2", 2)).await.unwrap();
     it.engine.leave(&room, &MemberId("m1".into()), 1).await.unwrap();
-    it.engine.join(&room, one("m3", 1)).await.unwrap();
+    it.join(&room, one("m3", 1)).await.unwrap();
     assert_eq!(engine.stats().members, 2);
 }
 

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod memory;
 pub mod types;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
@@ -15,8 +16,9 @@ use crate::protocol::channel::Channel;
 use crate::protocol::position::{Position, Since};
 
 use self::types::{
-    Delivery, EngineError, Incarnation, Member, MemberId, Page, PageLimit, ParkedSession,
-    PresenceSnapshot, Publish, Published, StateSnapshot, UserPresence,
+    Delivery, EngineError, Entrance, Health, Incarnation, Member, MemberId, NodeStatus, Page,
+    PageLimit, ParkedSession, PresenceSnapshot, Publish, Published, Renewal, Seat, StateSnapshot,
+    UserPresence,
 };
 
 /// What the engine broadcasts to this node, in the order of each channel. Bounded: a full queue
@@ -33,6 +35,9 @@ pub type Op<'a, T> = BoxFuture<'a, Result<T, EngineError>>;
 pub trait Engine: Send + Sync + 'static {
     /// The name for logs and `/ready`: `memory`, `redis`.
     fn name(&self) -> &'static str;
+
+    /// Whether the store can be reached now, for `/ready`.
+    fn health(&self) -> Health;
 
     /// Appends a batch to one channel, contiguous, all or nothing, and broadcasts it, in one step
     /// (contract P1–P7). Without retention the same, less the log. The id is looked at before
@@ -65,8 +70,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Makes or renews a member of a channel. A new member is broadcast as a join, changed details
     /// as an update; an equal or lower fence than the stored one's changes nothing.
     /// # Errors
-    /// [`EngineError::Conflict`] (without position) where the member's incarnation was swept.
-    fn join<'a>(&'a self, channel: &'a Channel, member: Member) -> Op<'a, ()>;
+    /// [`EngineError::Conflict`] (without position) where the member's incarnation was swept;
+    /// [`EngineError::Full`] where the channel has as many members as the entrance admits.
+    fn join<'a>(&'a self, channel: &'a Channel, member: Member, how: Entrance) -> Op<'a, ()>;
 
     /// Removes a member if its stored fence is not above `fence`; the removal alone broadcasts a leave.
     fn leave<'a>(&'a self, channel: &'a Channel, member: &'a MemberId, fence: u64) -> Op<'a, ()>;
@@ -74,22 +80,45 @@ pub trait Engine: Send + Sync + 'static {
     /// Who is in a channel.
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot>;
 
+    /// The members of a channel with the nodes that assert them, at most [`SEATS_MAX`], by id.
+    ///
+    /// [`SEATS_MAX`]: self::types::SEATS_MAX
+    fn seats<'a>(&'a self, channel: &'a Channel) -> Op<'a, Vec<Seat>>;
+
     /// The presence of many users in one round trip, in the order asked.
     fn users<'a>(&'a self, subjects: &'a [String]) -> Op<'a, Vec<UserPresence>>;
 
     /// Renews this node's lease, then removes the members of every incarnation whose lease (8 s)
     /// and grace (10 s) are over. An incarnation that never had a lease has none to lose. A
-    /// node calls this every few seconds; an engine may also use it to drop what is too old.
+    /// node calls this every 2 s; an engine may also use it to drop what is too old. `address` is
+    /// where other nodes reach this one, if they can. After an absence of the store itself the
+    /// first renewal, whoever's, extends every lease.
     /// # Errors
     /// [`EngineError::Conflict`] (without position) where this incarnation was swept: the node
     /// takes a new one and asserts its members again.
-    fn renew<'a>(&'a self, incarnation: &'a Incarnation) -> Op<'a, ()>;
+    fn renew<'a>(
+        &'a self,
+        incarnation: &'a Incarnation,
+        address: Option<&'a str>,
+    ) -> Op<'a, Renewal>;
 
-    /// Stores a parked session under its id if the stored version is `expected` (0: none).
+    /// What is known of a node.
+    fn node<'a>(&'a self, incarnation: &'a Incarnation) -> Op<'a, NodeStatus>;
+
+    /// Sends a message to one node, where it comes as [`Delivery::Control`]; at most once. Answers
+    /// whether a node took it.
+    fn tell<'a>(&'a self, incarnation: &'a Incarnation, message: Bytes) -> Op<'a, bool>;
+
+    /// Stores the record of a session under its id if the stored version is `expected` (0: none).
     /// # Errors
     /// [`EngineError::Conflict`] (without position) where the version is another.
     fn park<'a>(&'a self, session: &'a str, parked: ParkedSession, expected: u64) -> Op<'a, ()>;
 
-    /// Takes a parked session out, once.
-    fn unpark<'a>(&'a self, session: &'a str) -> Op<'a, Option<ParkedSession>>;
+    /// The record of a session, if there is one.
+    fn parked<'a>(&'a self, session: &'a str) -> Op<'a, Option<ParkedSession>>;
+
+    /// Drops the record of a session if its version is `expected`.
+    /// # Errors
+    /// [`EngineError::Conflict`] (without position) where the version is another.
+    fn unpark<'a>(&'a self, session: &'a str, expected: u64) -> Op<'a, ()>;
 }

@@ -164,6 +164,71 @@ pub struct Member {
     pub json: Bytes,
 }
 
+/// How a member comes into a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entrance {
+    /// Whether it was there before and the store lost it: it is listed again, and nobody is told.
+    pub again: bool,
+    /// Members that the channel may have; at the bound a new one is refused.
+    pub most: usize,
+}
+
+impl Default for Entrance {
+    fn default() -> Self {
+        Self { again: false, most: usize::MAX }
+    }
+}
+
+/// The most seats that are read at once.
+pub const SEATS_MAX: usize = 1000;
+
+/// A member and the node that asserts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// The member.
+    pub id: MemberId,
+    /// The node that asserts it.
+    pub incarnation: Incarnation,
+    /// Online or away.
+    pub state: PresenceState,
+    /// When it came into the channel.
+    pub since: WallMs,
+    /// Its highest fence.
+    pub fence: u64,
+}
+
+/// What a renewal found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// The lease had lapsed before: other nodes may have taken this one's sessions.
+    pub late: bool,
+}
+
+/// What is known of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeStatus {
+    /// It holds a lease.
+    Alive {
+        /// Where other nodes reach it, if they can.
+        address: Option<Arc<str>>,
+    },
+    /// It holds none, and the store was reachable with unchanged data for a full lease.
+    Dead,
+    /// It holds none, but the store may have lost it.
+    Unknown,
+}
+
+/// Whether the store can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// The store has not been reached since the start.
+    Starting,
+    /// It can be reached.
+    Ready,
+    /// It cannot: publishes are refused, sessions stay.
+    Degraded,
+}
+
 /// The most members that a snapshot lists; of a larger channel it gives the count (contract R6).
 pub const MEMBERS_LISTED_MAX: usize = 1000;
 
@@ -221,14 +286,29 @@ pub enum Delivery {
         /// What changed.
         change: PresenceChange,
     },
+    /// Something of a channel may be missing that only its readers can find out, each from where
+    /// it stands.
+    Missed {
+        /// Where.
+        channel: Channel,
+        /// Events, and they are not in the log.
+        events: bool,
+        /// Changes of presence.
+        members: bool,
+    },
+    /// The store lost what this node had asserted: its members are to be listed again
+    /// ([`Entrance::again`]).
+    Lost,
+    /// A message of another node to this one.
+    Control(Bytes),
 }
 
-/// A session set aside for another node.
+/// The record of a session that more than one node may want: who owns it, or its whole state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedSession {
     /// Rises with each owner.
     pub version: u64,
-    /// The session's state, sealed.
+    /// What the nodes wrote, sealed.
     pub state: Bytes,
     /// How long it is kept.
     pub ttl: Duration,

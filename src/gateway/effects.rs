@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::engine::types::{EngineError, Event, Member, Page, PageLimit, PresenceState};
+use crate::engine::types::{EngineError, Entrance, Event, Member, Page, PageLimit, PresenceState};
 use crate::protocol::channel::Channel;
 use crate::protocol::down::Me;
 use crate::protocol::position::{Position, Since};
@@ -99,9 +99,8 @@ async fn fetch(
     Ok(page_input(page))
 }
 
-/// Lists the session in a channel's presence. Where the engine cannot be reached the sweep of the
-/// next assertion repairs it.
-async fn join(driver: &Driver, channel: &Channel, away: bool) {
+/// The session as a member, asserted once more.
+pub(super) fn member(driver: &Driver, away: bool) -> Member {
     let identity = driver.identity();
     let state = if away { PresenceState::Away } else { PresenceState::Online };
     let me = Me {
@@ -110,16 +109,22 @@ async fn join(driver: &Driver, channel: &Channel, away: bool) {
         info: identity.info.as_deref(),
         state: Some(if away { "away" } else { "online" }),
     };
-    let member = Member {
+    Member {
         id: driver.member.clone(),
         user: identity.user.clone(),
         incarnation: driver.gateway.incarnation.clone(),
         fence: driver.next_fence(),
         state,
         json: me.json(),
-    };
+    }
+}
+
+/// Lists the session in a channel's presence. Where the engine cannot be reached the sweep of the
+/// next assertion repairs it.
+async fn join(driver: &Driver, channel: &Channel, away: bool) {
+    let member = member(driver, away);
     for delay in RETRIES {
-        match driver.gateway.engine.join(channel, member.clone()).await {
+        match driver.gateway.engine.join(channel, member.clone(), Entrance::default()).await {
             Err(EngineError::Unavailable | EngineError::Unknown) => sleep(delay).await,
             Ok(()) => return,
             Err(error) => return tracing::debug!(%error, "a member could not be listed"),

@@ -7,16 +7,25 @@ use crate::engine::types::{Delivery, PresenceChange};
 use crate::hub::{Post, PostKind};
 use crate::protocol::channel::Channel;
 use crate::protocol::down::{self, SessionDown};
+use crate::protocol::frame::Frame;
 
 use super::Gateway;
-use super::presence::counts_only;
+use super::presence::{self, counts_only};
 use super::rules::Rules;
 
 /// Runs until the engine is gone.
 pub async fn run(gateway: Arc<Gateway>, mut deliveries: Deliveries) {
     while let Some(delivery) = deliveries.recv().await {
-        if let Some(post) = post(&gateway, delivery) {
-            gateway.fanout.post(post).await;
+        match delivery {
+            Delivery::Lost => gateway.spawn(presence::assert_again(Arc::clone(&gateway))),
+            Delivery::Control(message) => {
+                tracing::debug!(bytes = message.len(), "a message of another node");
+            }
+            other => {
+                if let Some(post) = post(&gateway, other) {
+                    gateway.fanout.post(post).await;
+                }
+            }
         }
     }
 }
@@ -31,6 +40,11 @@ fn post(gateway: &Gateway, delivery: Delivery) -> Option<Post> {
         Delivery::Presence { channel, version, count, change } => {
             presence_post(gateway, channel, version, count, &change)
         }
+        Delivery::Missed { channel, events, members } => {
+            let kind = PostKind::Missed { events, members };
+            Some(Post { channel, kind, frame: Frame::new(&[]) })
+        }
+        Delivery::Lost | Delivery::Control(_) => None,
     }
 }
 

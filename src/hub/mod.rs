@@ -48,4 +48,11 @@ pub enum PostKind {
     },
     /// A change of who is there.
     Presence,
+    /// Something may be missing that each reader finds out from where it stands. There is no frame.
+    Missed {
+        /// Events.
+        events: bool,
+        /// Changes of who is there.
+        members: bool,
+    },
 }

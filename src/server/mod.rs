@@ -136,7 +136,7 @@ async fn renew(gateway: Arc<Gateway>, engine: Arc<MemoryEngine>, stop: Cancellat
     let mut renewals = interval(RENEW);
     renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(renewals.tick()).await.is_some() {
-        if let Err(error) = engine.renew(&gateway.incarnation).await {
+        if let Err(error) = engine.renew(&gateway.incarnation, None).await {
             tracing::warn!(%error, "the node's lease was not renewed");
         }
         let stats = engine.stats();

@@ -204,6 +204,40 @@ impl Session {
         }
     }
 
+    /// What is durable, or kept by key, is read from where the subscription stands (contract D3).
+    /// Ephemeral events that are missing are counted when the next one comes.
+    pub(super) fn on_missed(&mut self, id: SubId, events: bool, members: bool) {
+        let Some(sub) = self.subs.get_mut(id) else { return };
+        if events {
+            match (&mut sub.phase, sub.kind) {
+                (SubPhase::Pending { dropped, .. }, _) => *dropped += 1,
+                // A read under way may not have seen it.
+                (SubPhase::Behind { seen, .. }, ChannelKind::Durable | ChannelKind::State) => {
+                    let at = sub.at.as_ref();
+                    *seen = at.map(|at| (at.epoch.clone(), u64::MAX));
+                }
+                (SubPhase::Live, ChannelKind::Durable | ChannelKind::State) => self.fall_behind(id),
+                (SubPhase::Live | SubPhase::Behind { .. }, ChannelKind::Ephemeral) => {}
+            }
+        }
+        if members {
+            self.members_missed(id);
+        }
+    }
+
+    fn members_missed(&mut self, id: SubId) {
+        let Some(sub) = self.subs.get_mut(id).filter(|sub| sub.watches) else { return };
+        match &mut sub.members {
+            MembersPhase::Reading { dropped, .. } => *dropped = true,
+            MembersPhase::Stale { .. } => {}
+            phase @ MembersPhase::Fresh => {
+                *phase = MembersPhase::Stale { not_before: 0 };
+                self.subs.reading = true;
+                self.outbox.retain_waiting(|body| *body != Body::Presence { sub: id });
+            }
+        }
+    }
+
     pub(super) fn on_revoke(&mut self, id: SubId, code: ErrorCode) {
         let Some(sub) = self.drop_sub(id) else { return };
         let frame = SessionDown::Unsubscribed { ch: &sub, code: code.as_str() }.encode();

@@ -218,6 +218,15 @@ pub enum Input {
         /// The encoded change.
         frame: Frame,
     },
+    /// Something of a channel may be missing that only a read from where it stands finds out.
+    Missed {
+        /// The subscription.
+        sub: SubId,
+        /// Events.
+        events: bool,
+        /// Changes of presence.
+        members: bool,
+    },
     /// The page that was asked for; `None` where the engine could not be reached.
     Page {
         /// For which subscription.

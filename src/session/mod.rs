@@ -149,6 +149,7 @@ impl Session {
             Input::Subscribed { sub, re, result } => self.on_subscribed(sub, re, result, now),
             Input::Event { sub, epoch, event } => self.on_event(sub, &epoch, event, now),
             Input::Presence { sub, frame } => self.on_presence(sub, frame),
+            Input::Missed { sub, events, members } => self.on_missed(sub, events, members),
             Input::Page { sub, result } => self.on_page(sub, result, now),
             Input::State { sub, result } => self.on_state(sub, result, now),
             Input::Members { sub, frame } => self.on_members(sub, frame, now),

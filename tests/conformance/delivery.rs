@@ -76,7 +76,7 @@ pub async fn interest_ends_and_is_not_counted(harness: &impl Harness) {
     it.engine.unsubscribe(&quiet).await.unwrap();
     it.engine.subscribe(&live).await.unwrap();
     it.say(&quiet, "unheard").await;
-    it.engine.join(&quiet, member("m1", 1, PresenceState::Online, "")).await.unwrap();
+    it.join(&quiet, member("m1", 1, PresenceState::Online, "")).await.unwrap();
     it.say(&live, "heard").await;
     assert!(matches!(it.next().await, Delivery::Event { channel, .. } if channel == live));
     it.engine.subscribe(&quiet).await.unwrap();

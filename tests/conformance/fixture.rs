@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use throughline::engine::types::{
-    Dedupe, Delivery, EngineError, Entry, Event, Incarnation, Member, MemberId, Page, PageLimit,
-    PresenceChange, PresenceState, Publish, Published, Retention,
+    Dedupe, Delivery, EngineError, Entrance, Entry, Event, Incarnation, Member, MemberId, Page,
+    PageLimit, PresenceChange, PresenceState, Publish, Published, Retention,
 };
 use throughline::engine::{Deliveries, Engine};
 use throughline::protocol::channel::{Channel, PublishId, StateKey};
@@ -111,6 +111,10 @@ impl Fixture {
         page.gap
     }
 
+    pub async fn join(&self, to: &Channel, member: Member) -> Result<(), EngineError> {
+        self.engine.join(to, member, Entrance::default()).await
+    }
+
     pub async fn advance(&self, by: Duration) {
         (self.advance)(by).await;
     }
@@ -123,7 +127,7 @@ impl Fixture {
     pub async fn next_event(&mut self) -> (Channel, Epoch, Event) {
         match self.next().await {
             Delivery::Event { channel, epoch, event } => (channel, epoch, event),
-            other @ Delivery::Presence { .. } => panic!("not an event: {other:?}"),
+            other => panic!("not an event: {other:?}"),
         }
     }
 
@@ -131,7 +135,7 @@ impl Fixture {
     pub async fn next_change(&mut self) -> (u64, usize, PresenceChange) {
         match self.next().await {
             Delivery::Presence { version, count, change, .. } => (version, count, change),
-            other @ Delivery::Event { .. } => panic!("not a change of presence: {other:?}"),
+            other => panic!("not a change of presence: {other:?}"),
         }
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use throughline::engine::types::{
-    MEMBERS_LISTED_MAX, MemberId, PresenceChange, PresenceState, UserPresence,
+    EngineError, Entrance, MEMBERS_LISTED_MAX, Member, MemberId, PresenceChange, PresenceState,
+    Seat, UserPresence,
 };
 
 use super::Harness;
-use super::fixture::{Fixture, channel, member};
+use super::fixture::{Fixture, channel, incarnation, member};
 
 use PresenceState::{Away, Offline, Online};
 
@@ -22,7 +23,7 @@ async fn watched(harness: &impl Harness) -> Fixture {
 }
 
 async fn join(it: &Fixture, id: &str, fence: u64, state: PresenceState, info: &str) {
-    it.engine.join(&channel(ROOM), member(id, fence, state, info)).await.unwrap();
+    it.join(&channel(ROOM), member(id, fence, state, info)).await.unwrap();
 }
 
 async fn leave(it: &Fixture, id: &str, fence: u64) {
@@ -168,12 +169,12 @@ pub async fn a_user_is_online_if_any_session_is(harness: &impl Harness) {
     let ann = channel("@user:ann");
     let never = UserPresence { state: Offline, last_seen: None };
     assert_eq!(users(&it, &["ann", "not a subject"]).await, [never.clone(), never.clone()]);
-    it.engine.join(&ann, member("phone", 1, Away, "")).await.unwrap();
+    it.join(&ann, member("phone", 1, Away, "")).await.unwrap();
     assert_eq!(users(&it, &["ann"]).await[0].state, Away);
-    it.engine.join(&ann, member("laptop", 1, Online, "")).await.unwrap();
+    it.join(&ann, member("laptop", 1, Online, "")).await.unwrap();
     let both = users(&it, &["bob", "ann"]).await;
     assert_eq!((&both[0], both[1].state), (&never, Online), "in the order asked");
-    it.engine.join(&ann, member("laptop", 2, Away, "")).await.unwrap();
+    it.join(&ann, member("laptop", 2, Away, "")).await.unwrap();
     assert_eq!(users(&it, &["ann"]).await, [UserPresence { state: Away, last_seen: None }]);
 }
 
@@ -182,14 +183,14 @@ pub async fn a_user_who_left_was_last_seen_then(harness: &impl Harness) {
     let it = harness.fresh().await;
     let ann = channel("@user:ann");
     for id in ["phone", "laptop"] {
-        it.engine.join(&ann, member(id, 1, Online, "")).await.unwrap();
+        it.join(&ann, member(id, 1, Online, "")).await.unwrap();
     }
     it.engine.leave(&ann, &MemberId("phone".into()), 1).await.unwrap();
     assert_eq!(users(&it, &["ann"]).await[0].state, Online);
     it.engine.leave(&ann, &MemberId("laptop".into()), 1).await.unwrap();
     let seen = users(&it, &["ann"]).await[0].last_seen.expect("a time");
     it.advance(Duration::from_secs(5)).await;
-    it.engine.join(&ann, member("phone", 2, Online, "")).await.unwrap();
+    it.join(&ann, member("phone", 2, Online, "")).await.unwrap();
     assert_eq!(users(&it, &["ann"]).await, [UserPresence { state: Online, last_seen: None }]);
     it.engine.leave(&ann, &MemberId("phone".into()), 2).await.unwrap();
     let again = users(&it, &["ann"]).await[0].last_seen.expect("a time");
@@ -210,4 +211,49 @@ pub async fn members_who_are_asserted_again_make_presence_whole(harness: &impl H
     let again = it.engine.members(&channel(ROOM)).await.unwrap();
     assert_eq!(again.members, whole.members);
     assert_eq!(again.version, whole.version + 2, "one leave, one join, no other change");
+}
+
+// spec: B1
+pub async fn a_channel_has_no_more_members_than_an_entrance_admits(harness: &impl Harness) {
+    let it = harness.fresh().await;
+    let two = Entrance { most: 2, ..Entrance::default() };
+    let enter = async |id, fence| {
+        it.engine.join(&channel("@user:ann"), member(id, fence, Online, ""), two).await
+    };
+    enter("m1", 1).await.unwrap();
+    enter("m2", 1).await.unwrap();
+    let third = enter("m3", 1).await;
+    assert!(matches!(third, Err(EngineError::Full(_))), "{third:?}");
+    enter("m2", 2).await.unwrap();
+    it.engine.leave(&channel("@user:ann"), &MemberId("m1".into()), 1).await.unwrap();
+    enter("m3", 1).await.unwrap();
+}
+
+// spec: R5
+pub async fn who_is_listed_again_is_told_to_nobody(harness: &impl Harness) {
+    let mut it = watched(harness).await;
+    let again = Entrance { again: true, ..Entrance::default() };
+    it.engine.join(&channel(ROOM), member("m1", 1, Online, ""), again).await.unwrap();
+    join(&it, "m2", 1, Online, "").await;
+    assert_eq!(it.next_change().await, (2, 2, PresenceChange::Join(json("m2", ""))));
+    assert_eq!(it.engine.members(&channel(ROOM)).await.unwrap().count, 2);
+}
+
+// spec: R7
+pub async fn a_seat_names_the_node_and_the_beginning(harness: &impl Harness) {
+    let it = harness.fresh().await;
+    let ann = channel("@user:ann");
+    assert_eq!(it.engine.seats(&ann).await.unwrap(), []);
+    it.join(&ann, member("phone", 1, Online, "")).await.unwrap();
+    it.advance(Duration::from_secs(5)).await;
+    it.join(&ann, member("laptop", 1, Online, "")).await.unwrap();
+    let moved = Member { incarnation: incarnation("other"), ..member("phone", 7, Away, "") };
+    it.join(&ann, moved).await.unwrap();
+    let seats = it.engine.seats(&ann).await.unwrap();
+    let short = |seat: &Seat| (seat.id.0.to_string(), seat.incarnation.0.to_string(), seat.fence);
+    let found: Vec<_> = seats.iter().map(short).collect();
+    let named = |id: &str, node: &str, fence| (id.to_owned(), node.to_owned(), fence);
+    assert_eq!(found, [named("laptop", "node", 1), named("phone", "other", 7)]);
+    assert_eq!((seats[0].state, seats[1].state), (Online, Away));
+    assert!(seats[1].since + 5000 <= seats[0].since, "the first assertion counts");
 }

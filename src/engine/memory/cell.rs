@@ -152,8 +152,8 @@ impl Cell {
         self.members.as_deref()
     }
 
-    pub(super) fn join(&mut self, member: Member) -> Option<PresenceChange> {
-        self.members.get_or_insert_default().join(member)
+    pub(super) fn join(&mut self, member: Member, now: WallMs) -> Option<PresenceChange> {
+        self.members.get_or_insert_default().join(member, now)
     }
 
     pub(super) fn leave(&mut self, member: &MemberId, fence: u64) -> Option<PresenceChange> {

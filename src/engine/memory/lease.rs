@@ -1,11 +1,12 @@
 //! Which nodes live. Here that is one, but the meaning is that of a fleet.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::engine::clock::millis;
-use crate::engine::types::{EngineError, Incarnation, WallMs};
+use crate::engine::types::{EngineError, Incarnation, NodeStatus, Renewal, WallMs};
 
 use super::settings::MemorySettings;
 
@@ -22,7 +23,7 @@ pub(super) struct Leases {
 
 #[derive(Debug, Default)]
 struct Inner {
-    until: HashMap<Incarnation, WallMs>,
+    until: HashMap<Incarnation, (WallMs, Option<Arc<str>>)>,
     swept: VecDeque<Incarnation>,
 }
 
@@ -33,7 +34,12 @@ impl Leases {
     }
 
     /// Extends a lease. A late renewal is as good as one in time, until the sweep.
-    pub(super) fn renew(&self, incarnation: &Incarnation, now: WallMs) -> Result<(), EngineError> {
+    pub(super) fn renew(
+        &self,
+        incarnation: &Incarnation,
+        address: Option<&str>,
+        now: WallMs,
+    ) -> Result<Renewal, EngineError> {
         let mut inner = self.inner.lock();
         if inner.swept.contains(incarnation) {
             return Err(EngineError::Conflict { top: None });
@@ -41,16 +47,32 @@ impl Leases {
         if inner.until.len() >= INCARNATIONS_MAX && !inner.until.contains_key(incarnation) {
             return Err(EngineError::Full("leases"));
         }
-        inner.until.insert(incarnation.clone(), now.saturating_add(self.lease));
-        Ok(())
+        let lease = (now.saturating_add(self.lease), address.map(Arc::from));
+        let before = inner.until.insert(incarnation.clone(), lease);
+        Ok(Renewal { late: before.is_some_and(|(until, _)| until < now) })
+    }
+
+    /// What is known of an incarnation. Here nothing is ever lost.
+    pub(super) fn status(&self, incarnation: &Incarnation, now: WallMs) -> NodeStatus {
+        match self.inner.lock().until.get(incarnation) {
+            Some((until, address)) if *until >= now => {
+                NodeStatus::Alive { address: address.clone() }
+            }
+            Some(_) | None => NodeStatus::Dead,
+        }
+    }
+
+    /// Whether an incarnation holds a lease.
+    pub(super) fn is_here(&self, incarnation: &Incarnation, now: WallMs) -> bool {
+        matches!(self.status(incarnation, now), NodeStatus::Alive { .. })
     }
 
     /// The incarnations whose lease and grace are over, which are never used again from here on.
     /// Each is answered until it is `forget`ten.
     pub(super) fn lapsed(&self, now: WallMs) -> Vec<Incarnation> {
         let mut inner = self.inner.lock();
-        let over = |until: &WallMs| until.saturating_add(self.grace) < now;
-        let lapsed = inner.until.iter().filter(|(_, until)| over(until));
+        let over = |until: WallMs| until.saturating_add(self.grace) < now;
+        let lapsed = inner.until.iter().filter(|(_, (until, _))| over(*until));
         let lapsed: Vec<_> = lapsed.map(|(incarnation, _)| incarnation.clone()).collect();
         for incarnation in &lapsed {
             if !inner.swept.contains(incarnation) {

@@ -20,6 +20,7 @@ mod state;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -28,8 +29,9 @@ use crate::protocol::position::{Position, Since};
 
 use super::clock::Clock;
 use super::types::{
-    Delivery, EngineError, Incarnation, Member, MemberId, Page, PageLimit, ParkedSession,
-    PresenceSnapshot, Publish, Published, StateSnapshot, UserPresence,
+    Delivery, EngineError, Entrance, Health, Incarnation, Member, MemberId, NodeStatus, Page,
+    PageLimit, ParkedSession, PresenceSnapshot, Publish, Published, Renewal, Seat, StateSnapshot,
+    UserPresence,
 };
 use super::{Engine, Op};
 
@@ -111,6 +113,10 @@ impl Engine for MemoryEngine {
         "memory"
     }
 
+    fn health(&self) -> Health {
+        Health::Ready
+    }
+
     fn publish(&self, publish: Publish) -> Op<'_, Published> {
         Box::pin(self.store(publish))
     }
@@ -141,8 +147,8 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn join<'a>(&'a self, channel: &'a Channel, member: Member) -> Op<'a, ()> {
-        Box::pin(self.enter(channel, member))
+    fn join<'a>(&'a self, channel: &'a Channel, member: Member, how: Entrance) -> Op<'a, ()> {
+        Box::pin(self.enter(channel, member, how))
     }
 
     fn leave<'a>(&'a self, channel: &'a Channel, member: &'a MemberId, fence: u64) -> Op<'a, ()> {
@@ -153,17 +159,39 @@ impl Engine for MemoryEngine {
         Box::pin(async move { Ok(self.snapshot(channel)) })
     }
 
+    fn seats<'a>(&'a self, channel: &'a Channel) -> Op<'a, Vec<Seat>> {
+        Box::pin(async move { Ok(self.seated(channel)) })
+    }
+
     fn users<'a>(&'a self, subjects: &'a [String]) -> Op<'a, Vec<UserPresence>> {
         Box::pin(async move { Ok(subjects.iter().map(|subject| self.user(subject)).collect()) })
     }
 
-    fn renew<'a>(&'a self, incarnation: &'a Incarnation) -> Op<'a, ()> {
+    fn renew<'a>(
+        &'a self,
+        incarnation: &'a Incarnation,
+        address: Option<&'a str>,
+    ) -> Op<'a, Renewal> {
         Box::pin(async move {
-            self.leases.renew(incarnation, self.clock.now())?;
+            let renewal = self.leases.renew(incarnation, address, self.clock.now())?;
             // The lease is renewed, whatever becomes of the sweep: the next one goes on with it.
             let _cut_short = timeout(ANSWER_WITHIN, self.sweep_lapsed()).await;
             self.sweep().await;
-            Ok(())
+            Ok(renewal)
+        })
+    }
+
+    fn node<'a>(&'a self, incarnation: &'a Incarnation) -> Op<'a, NodeStatus> {
+        Box::pin(async move { Ok(self.leases.status(incarnation, self.clock.now())) })
+    }
+
+    fn tell<'a>(&'a self, incarnation: &'a Incarnation, message: Bytes) -> Op<'a, bool> {
+        Box::pin(async move {
+            if !self.leases.is_here(incarnation, self.clock.now()) {
+                return Ok(false);
+            }
+            let mut room = self.reserve(1).await?;
+            Ok(room.next().map(|permit| permit.send(Delivery::Control(message))).is_some())
         })
     }
 
@@ -171,7 +199,11 @@ impl Engine for MemoryEngine {
         Box::pin(async move { self.parked.park(session, parked, expected, self.clock.now()) })
     }
 
-    fn unpark<'a>(&'a self, session: &'a str) -> Op<'a, Option<ParkedSession>> {
-        Box::pin(async move { Ok(self.parked.unpark(session, self.clock.now())) })
+    fn parked<'a>(&'a self, session: &'a str) -> Op<'a, Option<ParkedSession>> {
+        Box::pin(async move { Ok(self.parked.read(session, self.clock.now())) })
+    }
+
+    fn unpark<'a>(&'a self, session: &'a str, expected: u64) -> Op<'a, ()> {
+        Box::pin(async move { self.parked.unpark(session, expected, self.clock.now()) })
     }
 }

@@ -28,10 +28,10 @@ fn cost(parked: &ParkedSession) -> usize {
 }
 
 impl Inner {
-    fn take(&mut self, session: &str, now: WallMs) -> Option<ParkedSession> {
-        let (parked, until) = self.sessions.remove(session)?;
-        self.bytes = self.bytes.saturating_sub(cost(&parked));
-        (now <= until).then_some(parked)
+    fn take(&mut self, session: &str) {
+        if let Some((parked, _)) = self.sessions.remove(session) {
+            self.bytes = self.bytes.saturating_sub(cost(&parked));
+        }
     }
 
     fn version(&self, session: &str, now: WallMs) -> u64 {
@@ -75,15 +75,33 @@ impl Parked {
                 return Err(EngineError::Full("parked sessions"));
             }
         }
-        inner.take(session, now);
+        inner.take(session);
         inner.bytes += cost(&parked);
         let until = now.saturating_add(millis(parked.ttl));
         inner.sessions.insert(session.to_owned(), (parked, until));
         Ok(())
     }
 
-    pub(super) fn unpark(&self, session: &str, now: WallMs) -> Option<ParkedSession> {
-        self.inner.lock().take(session, now)
+    /// The record of a session.
+    pub(super) fn read(&self, session: &str, now: WallMs) -> Option<ParkedSession> {
+        let inner = self.inner.lock();
+        let stored = inner.sessions.get(session).filter(|(_, until)| now <= *until);
+        stored.map(|(parked, _)| parked.clone())
+    }
+
+    /// Drops the record of a session.
+    pub(super) fn unpark(
+        &self,
+        session: &str,
+        expected: u64,
+        now: WallMs,
+    ) -> Result<(), EngineError> {
+        let mut inner = self.inner.lock();
+        if inner.version(session, now) != expected {
+            return Err(EngineError::Conflict { top: None });
+        }
+        inner.take(session);
+        Ok(())
     }
 
     /// Drops the sessions whose time is over.

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::mpsc::PermitIterator;
 
 use crate::engine::types::{
-    Delivery, EngineError, Incarnation, Member, MemberId, PresenceChange, PresenceSnapshot,
-    PresenceState, UserPresence,
+    Delivery, EngineError, Entrance, Incarnation, Member, MemberId, PresenceChange,
+    PresenceSnapshot, PresenceState, Seat, UserPresence,
 };
 use crate::protocol::channel::{Channel, USER_CHANNEL_PREFIX};
 
@@ -29,18 +29,29 @@ fn tell(
 }
 
 impl MemoryEngine {
-    pub(super) async fn enter(&self, channel: &Channel, member: Member) -> Result<(), EngineError> {
+    pub(super) async fn enter(
+        &self,
+        channel: &Channel,
+        member: Member,
+        how: Entrance,
+    ) -> Result<(), EngineError> {
         let room = self.reserve(1).await?;
         let mut shard = self.shards.lock(channel);
         if self.leases.is_swept(&member.incarnation) {
             return Err(EngineError::Conflict { top: None });
         }
-        let cell = self.shards.cell(&mut shard, channel, self.clock.now())?;
+        let now = self.clock.now();
+        let cell = self.shards.cell(&mut shard, channel, now)?;
         let known = cell.members().is_some_and(|members| members.contains(&member.id));
+        if !known && cell.members().map_or(0, Members::count) >= how.most {
+            return Err(EngineError::Full("members of the channel"));
+        }
         if !known && !admit(&self.shards.counts.members, self.members_max) {
             return Err(EngineError::Full("members"));
         }
-        if let Some(change) = cell.join(member) {
+        if let Some(change) = cell.join(member, now)
+            && !how.again
+        {
             tell(channel, cell, change, room);
         }
         Ok(())
@@ -73,6 +84,12 @@ impl MemoryEngine {
             Some(members) => members.snapshot(),
             None => Members::default().snapshot(),
         }
+    }
+
+    pub(super) fn seated(&self, channel: &Channel) -> Vec<Seat> {
+        let shard = self.shards.lock(channel);
+        let members = shard.channels.get(channel).and_then(Cell::members);
+        members.map(Members::seats).unwrap_or_default()
     }
 
     pub(super) fn user(&self, subject: &str) -> UserPresence {

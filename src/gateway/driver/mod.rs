@@ -251,6 +251,9 @@ impl Mailbox for Driver {
                     Input::Event { sub, epoch: epoch.clone(), event }
                 }
                 PostKind::Presence => Input::Presence { sub, frame },
+                PostKind::Missed { events, members } => {
+                    Input::Missed { sub, events: *events, members: *members }
+                }
             };
             state.session.handle(input, now);
         }
