@@ -14,7 +14,7 @@ fn parked(version: u64) -> ParkedSession {
     ParkedSession { version, state, ttl: Duration::from_mins(2) }
 }
 
-fn refused(result: Result<(), EngineError>) -> bool {
+fn refused(result: &Result<(), EngineError>) -> bool {
     matches!(result, Err(EngineError::Conflict { top: None }))
 }
 
@@ -36,12 +36,12 @@ pub async fn a_parked_session_is_taken_once(harness: &impl Harness) {
 // spec: S5
 pub async fn parking_is_compare_and_set(harness: &impl Harness) {
     let it = harness.fresh().await;
-    assert!(refused(it.engine.park("s1", parked(2), 1).await), "there is none");
+    assert!(refused(&it.engine.park("s1", parked(2), 1).await), "there is none");
     it.engine.park("s1", parked(1), 0).await.unwrap();
-    assert!(refused(it.engine.park("s1", parked(1), 0).await), "there is one");
+    assert!(refused(&it.engine.park("s1", parked(1), 0).await), "there is one");
     it.engine.park("s1", parked(2), 1).await.unwrap();
-    assert!(refused(it.engine.park("s1", parked(2), 1).await), "an older owner");
-    assert!(refused(it.engine.unpark("s1", 1).await), "an older owner");
+    assert!(refused(&it.engine.park("s1", parked(2), 1).await), "an older owner");
+    assert!(refused(&it.engine.unpark("s1", 1).await), "an older owner");
     it.engine.unpark("s1", 2).await.unwrap();
     assert_eq!(it.engine.parked("s1").await.unwrap(), None);
 }
