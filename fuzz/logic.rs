@@ -159,8 +159,8 @@ fn input(dice: &mut Dice<'_>) -> Input {
         (ConnId(dice.below(12)), SubId(1 + u32::try_from(dice.below(6)).unwrap_or(0)));
     let kind = if dice.below(2) == 0 { ConnKind::Push } else { ConnKind::Poll };
     let epoch = position(dice).epoch;
-    match dice.below(21) {
-        0 => Input::Opened { conn, kind, link: 1, wait: dice.small() * 50 },
+    match dice.below(22) {
+        0 => Input::Opened { conn, kind, link: 1 },
         1 => Input::Candidate { conn, kind: ConnKind::Push },
         2 => Input::Attach { conn, attach: attach(dice) },
         3 => {
@@ -185,8 +185,9 @@ fn input(dice: &mut Dice<'_>) -> Input {
         15 => Input::Page { sub, result: page(dice) },
         16 => Input::State { sub, result: page(dice) },
         17 => Input::Members { sub, frame: Some(Frame::new(b"{}")) },
-        18 => Input::Revoke { sub, code: ErrorCode::Forbidden },
-        19 => Input::Tick,
+        18 => Input::Unwatch { sub, code: ErrorCode::Forbidden },
+        19 => Input::Revoke { sub, code: ErrorCode::Forbidden },
+        20 => Input::Tick,
         _ => Input::Event { sub, epoch, event: event(dice) },
     }
 }

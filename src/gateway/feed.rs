@@ -74,7 +74,7 @@ pub fn open_feed(
             session.subscribe(Subscribe { ch, since, presence: false });
         }
     });
-    driver.opened(conn, ConnKind::Push, 1, 0);
+    driver.opened(conn, ConnKind::Push, 1);
     Ok(driver)
 }
 

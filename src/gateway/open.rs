@@ -64,7 +64,7 @@ pub fn open(
     }
     driver.connect(opener.conn, opener.nonce, opener.port);
     subscribe_first(gateway, &driver, open.subs);
-    driver.opened(opener.conn, opener.kind, open.link, open.wait);
+    driver.opened(opener.conn, opener.kind, open.link);
     Ok((driver, hello))
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::config::grants::Right;
 use crate::protocol::down::{Hello, LinkDown};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::up::VERSION;
@@ -12,7 +11,9 @@ use crate::telemetry::clock::wall_ms;
 use super::driver::Driver;
 use super::link::LinkPort;
 use super::owner::{self, Owner};
+use super::presence::may_see;
 use super::rules::Rules;
+use super::subscribe::may_read;
 use super::{Gateway, open, tickets};
 
 /// Finds the session of a ticket. A token that comes with it takes effect.
@@ -66,14 +67,16 @@ pub fn renew(driver: &Arc<Driver>, token: &str) -> Result<Option<u64>, Refusal> 
     Ok(expires_ms)
 }
 
-/// Ends the subscriptions that the identity no longer allows.
+/// Ends the subscriptions, and the presence of those that stay, that the identity no longer allows.
 fn revoke(driver: &Driver) {
     let (identity, config) = (driver.identity(), &driver.gateway.config);
+    let code = ErrorCode::Forbidden;
     for (sub, channel) in driver.with(|session| session.subscriptions()) {
-        let reads = Rules::of(config, &channel)
-            .is_ok_and(|rules| rules.public || identity.caps.allows(&channel, Right::Subscribe));
-        if !reads {
-            driver.handle(Input::Revoke { sub, code: ErrorCode::Forbidden });
+        let rules = Rules::of(config, &channel);
+        if !rules.as_ref().is_ok_and(|rules| may_read(&identity, rules, &channel)) {
+            driver.handle(Input::Revoke { sub, code });
+        } else if !rules.is_ok_and(|rules| may_see(&identity, &rules, &channel)) {
+            driver.handle(Input::Unwatch { sub, code });
         }
     }
 }

@@ -160,6 +160,10 @@ pub enum SessionDown<'a> {
         ch: &'a Channel,
         code: &'static str,
     },
+    Unwatched {
+        ch: &'a Channel,
+        code: &'static str,
+    },
     Error {
         #[serde(skip_serializing_if = "Option::is_none")]
         re: Option<u64>,

@@ -19,17 +19,24 @@ impl Session {
         result: Result<Box<Start>, Frame>,
         now: Millis,
     ) {
-        let settles = re.is_some_and(|seq| self.uplink.settle(seq));
-        let start = match result {
-            Ok(start) => start,
+        match result {
+            Ok(start) => {
+                self.begin(id, re, *start, now);
+                self.give_answers_after(id, None);
+            }
             Err(refusal) => {
                 self.subs.remove(id);
-                if settles || re.is_none() {
-                    self.outbox.push(refusal, Body::Reply);
+                let settles = re.is_none_or(|seq| self.uplink.settle(seq));
+                if settles {
+                    self.outbox.push(refusal.clone(), Body::Reply);
                 }
-                return;
+                self.give_answers_after(id, Some(&refusal));
             }
-        };
+        }
+    }
+
+    fn begin(&mut self, id: SubId, re: Option<u64>, start: Start, now: Millis) {
+        let settles = re.is_some_and(|seq| self.uplink.settle(seq));
         let Some(sub) = self.subs.get_mut(id) else {
             // It ended while it began; its frame is settled all the same.
             if let (true, Some(seq)) = (settles, re) {
@@ -38,10 +45,15 @@ impl Session {
             return;
         };
         let channel = sub.channel.clone();
-        (sub.kind, sub.member, sub.watches) = (start.kind, start.member, start.watches);
+        // The right to see who is there may have gone meanwhile.
+        let watches = start.watches && sub.members != MembersPhase::Fresh;
+        (sub.kind, sub.member, sub.watches) = (start.kind, start.member, watches);
         sub.at = Some(start.position.clone());
         let pending = std::mem::replace(&mut sub.phase, SubPhase::Live);
         self.tell_begun(id, &channel, re, &start);
+        if start.watches && !watches {
+            self.tell_unwatched(&channel, ErrorCode::Forbidden);
+        }
         self.on_members(id, start.members, now);
         if start.replays {
             self.take_page(id, start.events, &start.top, now);
@@ -238,6 +250,28 @@ impl Session {
         }
     }
 
+    /// Changes of presence end; what was handed of them keeps its number only.
+    pub(super) fn on_unwatch(&mut self, id: SubId, code: ErrorCode) {
+        let Some(sub) = self.subs.get_mut(id).filter(|sub| sub.watches || sub.is_pending()) else {
+            return;
+        };
+        sub.members = MembersPhase::Fresh;
+        if !std::mem::take(&mut sub.watches) {
+            // It is told once it has begun, if it asked for that.
+            return;
+        }
+        let channel = sub.channel.clone();
+        let own = |body: &Body| *body == Body::Presence { sub: id };
+        self.outbox.retain_waiting(|body| !own(body));
+        self.outbox.withdraw_handed(|body| !own(body));
+        self.tell_unwatched(&channel, code);
+    }
+
+    fn tell_unwatched(&mut self, ch: &Channel, code: ErrorCode) {
+        let frame = SessionDown::Unwatched { ch, code: code.as_str() }.encode();
+        self.outbox.push(frame, Body::Reply);
+    }
+
     pub(super) fn on_revoke(&mut self, id: SubId, code: ErrorCode) {
         let Some(sub) = self.drop_sub(id) else { return };
         let frame = SessionDown::Unsubscribed { ch: &sub, code: code.as_str() }.encode();
@@ -295,10 +329,6 @@ impl Session {
         self.owes_caught_up = false;
         let frame = SessionDown::CaughtUp { ch: None }.encode();
         self.outbox.push(frame, Body::CaughtUp { sub: None });
-    }
-
-    pub(super) fn push_refusal(&mut self, frame: Frame) {
-        self.outbox.push(frame, Body::Reply);
     }
 }
 

@@ -122,8 +122,6 @@ pub enum Input {
         kind: ConnKind,
         /// The link's number.
         link: u64,
-        /// How long an exchange may wait.
-        wait: Millis,
     },
     /// A connection showed the ticket and proves itself.
     Candidate {
@@ -247,6 +245,13 @@ pub enum Input {
         sub: SubId,
         /// The encoded list; `None` where the engine could not be reached.
         frame: Option<Frame>,
+    },
+    /// A subscription lost the right to see who is there, and goes on without it.
+    Unwatch {
+        /// Which.
+        sub: SubId,
+        /// Why.
+        code: ErrorCode,
     },
     /// A subscription lost its right.
     Revoke {

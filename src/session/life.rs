@@ -56,7 +56,6 @@ impl Session {
     fn link_wakes_at(&self) -> Option<Millis> {
         match self.link.as_ref()?.mode {
             Mode::Push { next_ping, life, .. } => Some(next_ping.min(life + self.dead_after())),
-            Mode::Waiting { opening: true, .. } if self.is_beginning() => None,
             Mode::Waiting { until, .. } => Some(until),
             Mode::Answered { at } if matches!(self.phase, Phase::Live) => {
                 Some(at + self.settings.poll_detach)

@@ -35,7 +35,7 @@ pub(super) enum Mode {
     Push { writable: bool, next_ping: Millis, life: Millis },
     /// A pushed connection that is gone.
     Gone,
-    /// A request waits for frames.
+    /// A request waits: for frames, or, where it opens the session, for its subscriptions to begin.
     Waiting { until: Millis, opening: bool },
     /// A request was answered; the next one is due.
     Answered { at: Millis },
@@ -48,16 +48,16 @@ impl Link {
 }
 
 impl Session {
-    pub(super) fn on_opened(
-        &mut self,
-        conn: ConnId,
-        kind: ConnKind,
-        link: u64,
-        wait: Millis,
-        now: Millis,
-    ) {
+    pub(super) fn on_opened(&mut self, conn: ConnId, kind: ConnKind, link: u64, now: Millis) {
         self.link_number = link;
-        self.link = Some(Link { conn, mode: self.begin_mode(kind, wait, true, now) });
+        let mode = match self.begin_mode(kind, 0, now) {
+            // What begins slowly does not keep the hello from a client that must answer it in time.
+            Mode::Waiting { .. } => {
+                Mode::Waiting { until: now + self.settings.provisional / 2, opening: true }
+            }
+            mode => mode,
+        };
+        self.link = Some(Link { conn, mode });
         if kind == ConnKind::Push {
             let attached = self.attached(0);
             self.control(conn, attached);
@@ -203,7 +203,7 @@ impl Session {
         self.release_link(conn, attach.link);
         self.candidates.retain(|candidate| candidate.conn != conn);
         self.link_number = attach.link;
-        self.link = Some(Link { conn, mode: self.begin_mode(kind, attach.wait, false, now) });
+        self.link = Some(Link { conn, mode: self.begin_mode(kind, attach.wait, now) });
         self.set_writable(conn, writable);
         if self.outbox.requeue() {
             self.owe_caught_up();
@@ -246,14 +246,15 @@ impl Session {
         }
     }
 
-    fn begin_mode(&self, kind: ConnKind, wait: Millis, opening: bool, now: Millis) -> Mode {
+    fn begin_mode(&self, kind: ConnKind, wait: Millis, now: Millis) -> Mode {
         match kind {
             ConnKind::Push => {
                 let next_ping = now + self.settings.heartbeat(self.visible).ping;
                 Mode::Push { writable: true, next_ping, life: now }
             }
             ConnKind::Poll => {
-                Mode::Waiting { until: now + wait.min(self.settings.hold_max), opening }
+                let until = now + wait.min(self.settings.hold_max);
+                Mode::Waiting { until, opening: false }
             }
         }
     }
@@ -306,7 +307,8 @@ impl Session {
             return;
         };
         let (conn, until, opening) = (*conn, *until, *opening);
-        if (opening && self.is_beginning()) || (self.outbox.waiting() == 0 && now < until) {
+        let is_due = if opening { !self.is_beginning() } else { self.outbox.waiting() > 0 };
+        if !is_due && now < until {
             return;
         }
         let mut frames = vec![self.attached(self.outbox.handed_total())];
@@ -332,7 +334,7 @@ impl Session {
 
     /// Whether a subscription has yet to begin.
     pub(super) fn is_beginning(&self) -> bool {
-        self.subs.iter().any(Sub::is_pending)
+        self.subs.owes_answers() || self.subs.iter().any(Sub::is_pending)
     }
 
     fn is_writable(&self, conn: ConnId) -> bool {

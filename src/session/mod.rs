@@ -134,7 +134,7 @@ impl Session {
             return;
         }
         match input {
-            Input::Opened { conn, kind, link, wait } => self.on_opened(conn, kind, link, wait, now),
+            Input::Opened { conn, kind, link } => self.on_opened(conn, kind, link, now),
             Input::Candidate { conn, kind } => self.on_candidate(conn, kind, now),
             Input::Attach { conn, attach } => self.on_attach(conn, attach, now),
             Input::Exchange { conn, attach, frames } => self.on_exchange(conn, attach, frames, now),
@@ -153,6 +153,7 @@ impl Session {
             Input::Page { sub, result } => self.on_page(sub, result, now),
             Input::State { sub, result } => self.on_state(sub, result, now),
             Input::Members { sub, frame } => self.on_members(sub, frame, now),
+            Input::Unwatch { sub, code } => self.on_unwatch(sub, code),
             Input::Revoke { sub, code } => self.on_revoke(sub, code),
             Input::Renewed { ticket, expires_at } => self.on_renewed(ticket, expires_at),
             Input::End { code } => self.end(Some(code), now),

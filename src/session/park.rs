@@ -64,7 +64,7 @@ struct ParkedSub {
 impl Session {
     /// Whether nothing is in flight, so that the session may be parked.
     pub fn is_settled(&self) -> bool {
-        self.uplink.is_idle() && self.subs.iter().all(|sub| !sub.is_pending())
+        self.uplink.is_idle() && !self.is_beginning()
     }
 
     /// The session as a value, or `None` while something is in flight. The caller then forgets it.

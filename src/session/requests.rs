@@ -7,24 +7,68 @@ use crate::protocol::frame::Frame;
 use crate::protocol::up::{Command, Numbered, Subscribe};
 
 use super::deliver::refused;
-use super::input::{ChannelKind, ConnId, Effect};
+use super::input::{ChannelKind, ConnId, Effect, SubId};
 use super::outbox::Body;
+use super::subs::{Answer, Sub};
 use super::{Millis, Session};
 
 impl Session {
-    /// Begins a subscription that no frame asked for: of an `open`, or by configuration.
+    /// Begins a subscription that no frame asked for: of an `open`, or by configuration. Each is
+    /// answered, in order: one whose answer is known at once waits for those before it.
     /// Returns whether there was room for it.
     pub fn subscribe(&mut self, wanted: Subscribe) -> bool {
-        if self.subs.of_channel(&wanted.ch).is_some() {
-            return true;
+        let begun = self.subs.of_channel(&wanted.ch).map(|sub| sub.id);
+        let has_room = self.subs.len() < self.settings.subscriptions;
+        let answer = match begun {
+            Some(id) => Answer::Again(id, wanted.ch),
+            None if has_room => {
+                self.begin_sub(wanted, None);
+                return true;
+            }
+            None => {
+                let refusal = Refusal::new(ErrorCode::TooMany).because("too many subscriptions");
+                Answer::Ready(down::frame_error(&refusal, None, Some(&wanted.ch)))
+            }
+        };
+        match self.subs.last_pending() {
+            Some(last) => self.subs.answer_after(last, answer),
+            None => self.give_answer(answer),
         }
-        if self.subs.len() >= self.settings.subscriptions {
-            let refusal = Refusal::new(ErrorCode::TooMany).because("too many subscriptions");
-            self.push_refusal(down::frame_error(&refusal, None, Some(&wanted.ch)));
-            return false;
+        begun.is_some()
+    }
+
+    /// Gives the answers that waited for a subscription to begin or to be refused.
+    pub(super) fn give_answers_after(&mut self, id: SubId, refusal: Option<&Frame>) {
+        for answer in self.subs.take_answers(id, refusal) {
+            self.give_answer(answer);
         }
-        self.begin_sub(wanted, None);
-        true
+    }
+
+    fn give_answer(&mut self, answer: Answer) {
+        let frame = match answer {
+            Answer::Ready(frame) => frame,
+            Answer::Again(id, channel) => {
+                let stands = self.subs.get(id).and_then(|sub| self.stands(sub, None));
+                // It ended while it began.
+                let ended =
+                    || down::frame_error(&ErrorCode::Forbidden.into(), None, Some(&channel));
+                stands.unwrap_or_else(ended)
+            }
+        };
+        self.outbox.push(frame, Body::Reply);
+    }
+
+    /// The `subscribed` of a subscription that has begun: everything after it will be delivered.
+    fn stands(&self, sub: &Sub, re: Option<u64>) -> Option<Frame> {
+        let at = sub.stands_at(self.outbox.first_waiting(sub.id))?;
+        let subscribed = SessionDown::Subscribed {
+            re,
+            ch: &sub.channel,
+            pos: &at,
+            durable: sub.kind == ChannelKind::Durable,
+            state: sub.kind == ChannelKind::State,
+        };
+        Some(subscribed.encode())
     }
 
     pub(super) fn on_up(&mut self, conn: ConnId, frame: Numbered, now: Millis) {
@@ -91,20 +135,9 @@ impl Session {
 
     fn on_subscribe(&mut self, seq: u64, wanted: Subscribe) {
         if let Some(sub) = self.subs.of_channel(&wanted.ch) {
-            let first = self.outbox.first_waiting(sub.id);
-            let answer = match sub.stands_at(first) {
-                Some(at) => SessionDown::Subscribed {
-                    re: Some(seq),
-                    ch: &sub.channel,
-                    pos: &at,
-                    durable: sub.kind == ChannelKind::Durable,
-                    state: sub.kind == ChannelKind::State,
-                }
-                .encode(),
-                None => {
-                    refused(seq, &Refusal::new(ErrorCode::RateLimited).because("it is beginning"))
-                }
-            };
+            let answer = self.stands(sub, Some(seq)).unwrap_or_else(|| {
+                refused(seq, &Refusal::new(ErrorCode::RateLimited).because("it is beginning"))
+            });
             self.on_settled(seq, Some(answer));
         } else if self.subs.len() >= self.settings.subscriptions {
             let refusal = Refusal::new(ErrorCode::TooMany).because("too many subscriptions");

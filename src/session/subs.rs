@@ -173,6 +173,15 @@ impl Sub {
     }
 }
 
+/// An answer to a subscription of an `open` that waits for those before it.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is known.
+    Ready(Frame),
+    /// That of a subscription to the same channel before it.
+    Again(SubId, Channel),
+}
+
 /// Up to here the list has room for what is in it and no more: most sessions have few.
 const EXACT: usize = 8;
 
@@ -181,6 +190,9 @@ const EXACT: usize = 8;
 pub struct Subs {
     list: Vec<Sub>,
     last_id: u32,
+    /// Answers that wait, each for a subscription to begin or to be refused, in order. Bounded by
+    /// the size of the `open`.
+    answers: Vec<(SubId, Answer)>,
     /// Whether any may need to read; spares the common path a search.
     pub(super) reading: bool,
 }
@@ -205,6 +217,34 @@ impl Subs {
         }
         self.list.push(Sub::pending(id, channel));
         id
+    }
+
+    /// The last one that has yet to begin.
+    pub(super) fn last_pending(&self) -> Option<SubId> {
+        self.list.iter().rev().find(|sub| sub.is_pending()).map(|sub| sub.id)
+    }
+
+    /// Keeps an answer until a subscription has begun or was refused.
+    pub(super) fn answer_after(&mut self, id: SubId, answer: Answer) {
+        self.answers.push((id, answer));
+    }
+
+    /// Whether answers wait.
+    pub(super) fn owes_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// The answers that waited for a subscription; what was refused is refused again.
+    pub(super) fn take_answers(&mut self, id: SubId, refusal: Option<&Frame>) -> Vec<Answer> {
+        if let Some(refusal) = refusal {
+            for (_, answer) in &mut self.answers {
+                if matches!(answer, Answer::Again(of, _) if *of == id) {
+                    *answer = Answer::Ready(refusal.clone());
+                }
+            }
+        }
+        let due = self.answers.extract_if(.., |(after, _)| *after == id);
+        due.map(|(_, answer)| answer).collect()
     }
 
     pub(super) fn restore(&mut self, sub: Sub) {

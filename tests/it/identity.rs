@@ -84,6 +84,36 @@ async fn a_fresh_token_that_allows_less_ends_what_it_no_longer_allows() {
 }
 
 #[tokio::test]
+async fn a_fresh_token_without_presence_ends_its_changes_and_not_the_subscription() {
+    // spec: M39, S6
+    let (servers, room) = (Servers::suite(), unique("room:"));
+    let subs = json!([{ "ch": room, "presence": true }]);
+    for transport in Transport::ALL {
+        let open = json!({ "token": token::user("alice"), "subs": subs });
+        let mut client = Client::open(&servers, transport, open, &History::default()).await;
+        client.until_kind("members").await;
+        let less = token::with("alice", &json!({ "room:*": ["subscribe"] }));
+        client.send(json!({ "t": "auth", "token": less }));
+        let ended = client.until_kind("unwatched").await;
+        assert_eq!((text(&ended, "ch"), text(&ended, "code")), (&room[..], "forbidden"));
+        let open = json!({ "token": token::user("bob"), "subs": [{ "ch": room }] });
+        let mut other =
+            Client::open(&servers, Transport::WebSocket, open, &History::default()).await;
+        other.call(json!({ "t": "publish", "ch": room, "data": 1 })).await;
+        other.close().await;
+        servers.publish(&room, 2).await;
+        // Whoever comes or goes is not told any more.
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|frame: &serde_json::Value| frame["data"] != 2) {
+            seen.push(client.next().await);
+        }
+        let others =
+            |frame: &&serde_json::Value| !matches!(text(frame, "t"), "event" | "ok" | "subscribed");
+        assert_eq!(seen.iter().find(others), None, "{transport:?}");
+    }
+}
+
+#[tokio::test]
 async fn capabilities_decide_what_a_session_may_do() {
     let servers = Servers::suite();
     let caps = json!({ "room:a": ["subscribe"], "room:c": ["subscribe"], "game:*": ["subscribe", "publish"] });

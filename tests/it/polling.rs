@@ -279,6 +279,34 @@ async fn a_ticket_that_cannot_be_read_is_told_apart_from_a_session_that_is_gone(
 }
 
 #[tokio::test]
+async fn an_exchange_that_opens_is_answered_at_once_whatever_it_waits_for() {
+    // spec: M14
+    use crate::support::server::Setup;
+    let setup = Setup::suite().set("auto_subscribe", "[]");
+    let servers = setup.set("session.provisional", "'2s'").servers();
+    let opened = ask(&servers, &[json!({ "l": "open", "v": 1, "wait": 30_000 })]).await;
+    assert_eq!(kinds(&opened), ["hello", "attached"]);
+    let ticket = text(&opened[0], "ticket");
+    let attach = json!({ "l": "attach", "ticket": ticket, "link": 2, "count": 0, "wait": 0 });
+    assert_eq!(kinds(&ask(&servers, &[attach]).await), ["attached"]);
+}
+
+#[tokio::test]
+async fn each_subscription_of_an_open_is_answered_in_order() {
+    // spec: M38
+    let room = unique("chat:");
+    let ch = |ch: &str| json!({ "ch": ch });
+    let subs = [ch(&room), ch("nowhere:1"), ch(&room), ch("nowhere:1"), ch("typing:1")];
+    let open = json!({ "l": "open", "v": 1, "subs": subs });
+    let frames = ask(&Servers::suite(), &[open]).await;
+    let answers: Vec<_> =
+        frames[2..].iter().map(|frame| (text(frame, "t"), text(frame, "ch"))).collect();
+    let due = ["subscribed", "error", "subscribed", "error", "subscribed"];
+    let due: Vec<_> = due.into_iter().zip(subs.iter().map(|sub| text(sub, "ch"))).collect();
+    assert_eq!(answers[..5], due);
+}
+
+#[tokio::test]
 async fn a_provisional_session_ends_by_itself_and_joins_nobody() {
     // spec: M14
     use crate::support::server::Setup;

@@ -84,6 +84,7 @@ fn sessions() -> Vec<Row> {
         session("subscribed by an open", "M31", &subscribed(None, false, false)),
         session("subscribed to state", "M32", &subscribed(Some(4), false, true)),
         session("unsubscribed", "S6", &SessionDown::Unsubscribed { ch, code: "forbidden" }),
+        session("unwatched", "M39", &SessionDown::Unwatched { ch, code: "forbidden" }),
         session("a gap", "D1", &SessionDown::Gap { ch, reason: GapReason::Tag, pos }),
         session("skipped", "D7", &SessionDown::Skipped { n: 3 }),
         session("caught up", "M33", &SessionDown::CaughtUp { ch: None }),

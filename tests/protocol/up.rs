@@ -126,7 +126,7 @@ fn encode_link(frame: &LinkUp) -> Value {
             "l": "open", "v": 1, "token": maybe(open.token.as_ref()),
             "info": maybe(open.info.as_ref().map(|info| raw(info))),
             "subs": open.subs.iter().map(sub).collect::<Vec<_>>(), "link": open.link,
-            "ack": open.ack, "visible": open.visible, "wait": open.wait, "filler": open.filler,
+            "ack": open.ack, "visible": open.visible, "filler": open.filler,
         })),
         LinkUp::Candidate { ticket, filler } => {
             json!({"l": "candidate", "v": 1, "ticket": ticket, "filler": filler})

@@ -104,7 +104,7 @@ pub fn started(id: u32, start: Start) -> Input {
 }
 
 pub fn opened(conn: u64, kind: ConnKind) -> Input {
-    Input::Opened { conn: ConnId(conn), kind, link: 1, wait: 5_000 }
+    Input::Opened { conn: ConnId(conn), kind, link: 1 }
 }
 
 pub fn pong(conn: u64, count: u64) -> Input {

@@ -17,6 +17,7 @@ mod engine;
 mod fuzz;
 mod links;
 mod network;
+mod opening;
 mod parking;
 mod presence;
 mod property;

@@ -1,6 +1,7 @@
 //! Who is there.
 
 use throughline::protocol::channel::Channel;
+use throughline::protocol::error::ErrorCode;
 use throughline::protocol::frame::Frame;
 use throughline::protocol::up::Subscribe;
 use throughline::session::input::{ChannelKind, ConnId, ConnKind, Input, Start, SubId};
@@ -101,4 +102,64 @@ fn a_resume_after_grace_joins_again() {
     assert_eq!(bench.until(10_000), [(10_000, "leave p:1".to_owned())]);
     let seen = bench.give(exchange(2, attach(2, 2), &[]));
     assert_eq!(seen[0], "join p:1 false");
+}
+
+/// How a fresh token that no longer allows presence ends it.
+fn unwatch(bench: &mut Bench) -> Vec<String> {
+    bench.give(Input::Unwatch { sub: SubId(1), code: ErrorCode::Forbidden })
+}
+
+const UNWATCHED: &str = r#"1 < {"t":"unwatched","ch":"p:1","code":"forbidden"}"#;
+
+#[test]
+fn changes_end_where_the_right_to_see_them_does_and_events_go_on() {
+    // spec: M39, S6
+    let mut bench = asked(Settings::default());
+    bench.give(started(1, watching()));
+    bench.give(Input::Blocked { conn: ConnId(1) });
+    assert_eq!(change(&mut bench, "join"), Vec::<String>::new());
+    assert_eq!(unwatch(&mut bench), Vec::<String>::new());
+    assert_eq!(bench.give(Input::Writable { conn: ConnId(1) }), [UNWATCHED]);
+    assert_eq!(change(&mut bench, "leave"), Vec::<String>::new());
+    assert_eq!(unwatch(&mut bench), Vec::<String>::new(), "it is told once");
+    assert_eq!(bench.event(1, 1), [r#"1 < {"t":"event","n":1}"#]);
+}
+
+#[test]
+fn changes_that_were_handed_and_not_counted_are_sent_again_without_content() {
+    // spec: M39, S6
+    let mut bench = asked(Settings::default());
+    bench.give(started(1, watching()));
+    change(&mut bench, "join");
+    unwatch(&mut bench);
+    let again = bench.give(exchange(2, attach(2, 1), &[]));
+    let frames = r#"{} {} {"t":"unwatched","ch":"p:1","code":"forbidden"}"#;
+    assert!(again.iter().any(|out| out.contains(frames)), "{again:?}");
+}
+
+#[test]
+fn a_right_that_ends_while_the_subscription_begins_or_the_list_is_read_ends_the_changes() {
+    // spec: M39, S6
+    let mut bench = asked(Settings::default());
+    unwatch(&mut bench);
+    let seen = bench.give(started(1, watching()));
+    assert_eq!(seen.last().map(String::as_str), Some(UNWATCHED));
+    assert_eq!(seen.iter().filter(|out| out.contains("members")).count(), 0);
+    assert_eq!(change(&mut bench, "join"), Vec::<String>::new());
+    let mut bench = asked(Settings { outbox_frames: 8, ..Settings::default() });
+    bench.give(started(1, watching()));
+    bench.give(Input::Blocked { conn: ConnId(1) });
+    (0..7).for_each(|_| drop(change(&mut bench, "join")));
+    bench.give(Input::Writable { conn: ConnId(1) });
+    assert_eq!(unwatch(&mut bench), [UNWATCHED]);
+    let read = Input::Members { sub: SubId(1), frame: Some(frame("members")) };
+    assert_eq!(bench.give(read), Vec::<String>::new());
+}
+
+#[test]
+fn a_subscription_that_does_not_watch_is_not_told() {
+    // spec: M39
+    let mut bench = Bench::on_socket(Settings::default());
+    bench.subscribed(1, "p:1", ChannelKind::Ephemeral);
+    assert_eq!(unwatch(&mut bench), Vec::<String>::new());
 }

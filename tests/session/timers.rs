@@ -166,7 +166,7 @@ fn an_open_waits_for_its_subscriptions_beyond_its_wait_without_waking() {
         since: None,
         presence: false,
     });
-    bench.give(Input::Opened { conn: ConnId(1), kind: ConnKind::Poll, link: 1, wait: 0 });
+    bench.give(Input::Opened { conn: ConnId(1), kind: ConnKind::Poll, link: 1 });
     assert_eq!(bench.until(1_000), []);
     let answer = bench.give(started(1, start(ChannelKind::Durable)));
     assert!(answer[0].contains("subscribed"), "{answer:?}");

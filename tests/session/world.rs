@@ -135,7 +135,7 @@ impl World {
             assert!(self.session.subscribe(Subscribe { ch, since: None, presence }));
         }
         self.taken.insert(1, 0);
-        self.feed(Input::Opened { conn, kind, link: 1, wait: 1_000 });
+        self.feed(Input::Opened { conn, kind, link: 1 });
     }
 
     /// A number below `bound`, by the case's own dice.

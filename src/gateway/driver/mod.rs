@@ -17,10 +17,10 @@ use crate::protocol::channel::Channel;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::frame::Frame;
 use crate::protocol::up::Numbered;
+use crate::session::Session;
 use crate::session::input::{
     AttachInput, ConnId, ConnKind, Effect, EventInput, Input, SubId, Target,
 };
-use crate::session::{Millis, Session};
 use crate::telemetry::clock::now_ms;
 
 use self::drain::{Conn, State};
@@ -121,8 +121,8 @@ impl Driver {
     }
 
     /// The connection that opened the session becomes its link.
-    pub(super) fn opened(&self, conn: ConnId, kind: ConnKind, link: u64, wait: Millis) {
-        self.handle(Input::Opened { conn, kind, link, wait });
+    pub(super) fn opened(&self, conn: ConnId, kind: ConnKind, link: u64) {
+        self.handle(Input::Opened { conn, kind, link });
     }
 
     /// An exchange that began with `attach`; `via` is the nonce of a candidate.

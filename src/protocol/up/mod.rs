@@ -91,8 +91,6 @@ pub struct Open {
     pub ack: bool,
     /// Whether the page is watched.
     pub visible: bool,
-    /// Milliseconds that an exchange may take.
-    pub wait: u64,
     /// Whether each write is followed by a filler.
     pub filler: bool,
 }

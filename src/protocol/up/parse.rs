@@ -144,7 +144,6 @@ fn open(raw: Raw<'_>) -> Result<Open, Refusal> {
         link,
         ack: raw.ack.unwrap_or(true),
         visible: raw.visible.unwrap_or(true),
-        wait: raw.wait.unwrap_or(0),
         filler: raw.filler.unwrap_or(false),
     })
 }
