@@ -22,7 +22,7 @@ test: test-rust test-client test-browser ## Runs every test; installs what they 
 
 .PHONY: test-rust
 test-rust:
-	scripts/setup.sh redis
+	scripts/setup.sh redis haproxy nginx
 	cargo test
 
 .PHONY: test-client

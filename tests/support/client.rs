@@ -6,10 +6,10 @@
 mod carry;
 mod links;
 mod record;
+mod target;
 mod uplink;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,54 +18,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use self::carry::{Conn, Incoming};
+pub use self::target::{Target, Transport};
 use super::history::{History, Record};
-use super::server::Servers;
 use super::text;
 
 /// How long a test waits for what must come, before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What carries the way down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// `GET …/ws`.
-    WebSocket,
-    /// `POST …/s`.
-    Stream,
-    /// `POST …/e`.
-    Sse,
-    /// `POST …/x`.
-    Poll,
-}
-
-impl Transport {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::WebSocket, Self::Stream, Self::Sse, Self::Poll];
-}
-
-/// Where a client connects.
-#[derive(Clone)]
-pub enum Target {
-    /// To one of these, for each request.
-    Servers(Servers),
-    /// To this address, always: a shim.
-    Address(SocketAddr),
-}
-
-impl Target {
-    fn pick(&self) -> SocketAddr {
-        match self {
-            Self::Servers(servers) => servers.pick(),
-            Self::Address(address) => *address,
-        }
-    }
-}
-
-impl From<&Servers> for Target {
-    fn from(servers: &Servers) -> Self {
-        Self::Servers(servers.clone())
-    }
-}
 
 /// One session.
 pub struct Client {

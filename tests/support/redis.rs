@@ -23,7 +23,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use self::monitor::Monitor;
-use self::process::{Process, Signal, free_port};
+pub use self::process::free_port;
+use self::process::{Process, Signal};
 
 /// How long a test waits for what must come, before it fails.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -92,7 +92,7 @@ pub(super) fn remove(folder: &Path) {
 }
 
 /// Runs `start` with ports that are free, until one was still free when it came to it.
-pub(super) fn free_port<T>(mut start: impl FnMut(u16) -> Option<T>) -> (u16, T) {
+pub fn free_port<T>(mut start: impl FnMut(u16) -> Option<T>) -> (u16, T) {
     for _ in 0..100 {
         let port = rand::random_range(PORTS);
         let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();

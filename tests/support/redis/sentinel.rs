@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::process::{self, Process, free_port};
-use super::{Options, Redis, until};
+use super::process::{self, Process};
+use super::{Options, Redis, free_port, until};
 
 /// How many sentinels there are.
 const SENTINELS: usize = 3;
