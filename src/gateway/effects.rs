@@ -1,8 +1,10 @@
 //! Performs what a session asks for, one after the other, in a task that lives while there is any.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::time::sleep;
 
 use crate::engine::types::{EngineError, Entrance, Event, Member, Page, PageLimit, PresenceState};
@@ -30,8 +32,11 @@ const RETRIES: [Duration; 5] = [
 
 pub(super) async fn run(driver: Arc<Driver>) {
     while let Some(effect) = driver.next_effect() {
-        if let Some(input) = perform(&driver, effect).await {
-            driver.handle(input);
+        // Unwind safe: what was performed is the session's, which is over then.
+        match AssertUnwindSafe(perform(&driver, effect)).catch_unwind().await {
+            Ok(Some(input)) => driver.handle(input),
+            Ok(None) => {}
+            Err(_) => driver.fail(),
         }
     }
 }

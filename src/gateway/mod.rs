@@ -25,6 +25,9 @@ mod effects;
 mod interest;
 mod users;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -152,12 +155,13 @@ impl Gateway {
         self.tasks.wait().await;
     }
 
-    fn forget(&self, driver: &Driver) {
-        if self.registry.remove(driver.id)
-            && let Some(user) = &driver.user
-        {
+    /// Takes a session out that is over. Returns whether it was there.
+    fn forget(&self, driver: &Driver) -> bool {
+        let was_here = self.registry.remove(driver.id);
+        if was_here && let Some(user) = &driver.user {
             self.users.leave(user);
         }
+        was_here
     }
 }
 

@@ -38,27 +38,22 @@ pub(super) async fn begin(
     let rules = may(driver, wanted).map_err(refused)?;
     let channel = &wanted.channel;
     let gateway = &driver.gateway;
+    let interest = gateway.interest.acquire(&*gateway.engine, channel).await;
+    interest.map_err(|error| refused(engine_refusal(&error)))?;
+    driver.hold(wanted.sub, channel.clone());
     gateway.fanout.subscribe(channel, driver.id, wanted.sub.0, Arc::clone(driver)).await;
-    let started = match gateway.interest.acquire(&*gateway.engine, channel).await {
-        Ok(()) => match start(driver, wanted, &rules).await {
-            Ok(start) => {
-                driver.begun(wanted.sub);
-                return Ok(start);
-            }
-            Err(error) => {
-                gateway.interest.release(&*gateway.engine, channel).await;
-                error
-            }
-        },
-        Err(error) => error,
-    };
-    gateway.fanout.unsubscribe(channel, driver.id, wanted.sub.0).await;
-    Err(refused(engine_refusal(&started)))
+    match start(driver, wanted, &rules).await {
+        Ok(start) => Ok(start),
+        Err(error) => {
+            end(driver, wanted.sub, channel).await;
+            Err(refused(engine_refusal(&error)))
+        }
+    }
 }
 
 /// Ends a subscription; one that was refused has nothing to give back.
 pub(super) async fn end(driver: &Driver, sub: SubId, channel: &Channel) {
-    if !driver.take_begun(sub) {
+    if !driver.let_go(sub) {
         return;
     }
     let gateway = &driver.gateway;

@@ -12,7 +12,8 @@ use crate::protocol::channel::Channel;
 use crate::protocol::frame::Frame;
 use crate::protocol::position::{Epoch, Tag};
 
-/// Whoever reads channels: receives in the order of each channel.
+/// Whoever reads channels: receives in the order of each channel. Must contain its own panics: one
+/// that came out would end what everyone else is served by.
 pub trait Mailbox: Send + Sync + 'static {
     /// Takes what came for one subscription, in order. Must not block.
     fn receive(&self, sub: u32, posts: &[Post]);

@@ -37,7 +37,7 @@ impl Session {
 
     fn begin(&mut self, id: SubId, re: Option<u64>, start: Start, now: Millis) {
         let settles = re.is_some_and(|seq| self.uplink.settle(seq));
-        let Some(sub) = self.subs.get_mut(id) else {
+        let Some(sub) = self.subs.get_mut(id).filter(|sub| sub.is_pending()) else {
             // It ended while it began; its frame is settled all the same.
             if let (true, Some(seq)) = (settles, re) {
                 self.outbox.push(refused(seq, &ErrorCode::Forbidden.into()), Body::Reply);

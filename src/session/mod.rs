@@ -128,6 +128,14 @@ impl Session {
         }
     }
 
+    /// A session that is over, in the place of one that cannot go on.
+    pub fn ended(settings: Arc<Settings>, code: ErrorCode, now: Millis) -> Self {
+        let begin = Begin { ticket: "".into(), acks: false, visible: false, expires_at: None };
+        let mut session = Self::open(settings, begin, now);
+        (session.phase, session.ended_with) = (Phase::Ended, Some(code));
+        session
+    }
+
     /// Takes one input. After `Ended` every input is ignored.
     pub fn handle(&mut self, input: Input, now: Millis) {
         if self.is_ended() {

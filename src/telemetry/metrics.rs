@@ -81,6 +81,8 @@ metrics! {
     foreign_tickets: Counter = "foreign_tickets", "Tickets sealed by another incarnation";
     /// Tokens that were refused, by code.
     tokens_refused: Family<ByCode, Counter> = "tokens_refused", "Tokens refused, by code";
+    /// Panics, each of which ended one session, connection or request.
+    panics: Counter = "panics", "Panics, each of which ended one session, connection or request";
     /// Connections that are open.
     connections: Gauge = "connections", "Connections that are open";
     /// Connections refused before a request was read, by reason.

@@ -47,3 +47,12 @@ fn no_input_at_any_time_makes_a_session_panic_or_grow() {
     let bytes = prop::collection::vec(any::<u8>(), 0..400);
     property::check(5, 2_000, bytes, |bytes| logic::session(&bytes));
 }
+
+#[test]
+fn what_the_fuzzer_found_is_as_any_other_input() {
+    // spec: B1, B2
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/regressions/session");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        logic::session(&std::fs::read(entry.unwrap().path()).unwrap());
+    }
+}

@@ -7,6 +7,7 @@ use crate::auth::Identity;
 use crate::gateway::effects;
 use crate::gateway::link::{Flow, LinkPort};
 use crate::gateway::rate::Meter;
+use crate::protocol::channel::Channel;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::session::input::{ConnId, Effect, Input, Output, SubId};
@@ -35,8 +36,8 @@ pub(super) struct State {
     pub(super) carrier: Option<Carrier>,
     /// How fast frames come up.
     pub(super) pace: Meter,
-    /// Subscriptions that hold a place in the fan-out.
-    pub(super) begun: Vec<SubId>,
+    /// Subscriptions that hold a place in the fan-out and an interest in their channel.
+    pub(super) held: Vec<(SubId, Channel)>,
 }
 
 /// A connection or request that belongs to the session now.
@@ -62,6 +63,11 @@ impl Driver {
             self.schedule(state);
             self.count(state);
         }
+        self.perform_effects(state);
+    }
+
+    /// Performs what is to be performed, if no task does.
+    pub(super) fn perform_effects(&self, state: &mut State) {
         if !state.performing && !state.effects.is_empty() {
             state.performing = true;
             if let Some(me) = self.me.upgrade() {
@@ -93,8 +99,9 @@ impl Driver {
                     conn.port.close(Some(&closed), true);
                 }
                 let code = state.session.ended_with().unwrap_or(ErrorCode::SessionGone);
-                self.gateway.metrics.closed(code);
-                self.gateway.forget(self);
+                if self.gateway.forget(self) {
+                    self.gateway.metrics.closed(code);
+                }
             }
         }
     }
@@ -109,7 +116,7 @@ impl Driver {
     }
 
     /// Keeps the metrics: sessions by what carries them, and what the session counted.
-    fn count(&self, state: &mut State) {
+    pub(super) fn count(&self, state: &mut State) {
         let carrier = match state.session.link_conn() {
             _ if state.session.is_ended() => None,
             None => Some(Carrier::Detached),

@@ -1,6 +1,7 @@
 //! The shell around a session: a value behind a mutex that whoever has input runs (a link's task,
 //! the fan-out, a timer), not a task a session.
 
+mod contain;
 mod drain;
 mod gathered;
 
@@ -65,7 +66,7 @@ impl Driver {
             fence: 0,
             carrier: None,
             pace: Meter::default(),
-            begun: Vec::new(),
+            held: Vec::new(),
         };
         Arc::new_cyclic(|me| Self {
             id: begun.id,
@@ -115,9 +116,12 @@ impl Driver {
 
     /// Brings one input.
     pub fn handle(&self, input: Input) {
-        let mut state = self.state.lock();
+        self.contained(|state| self.run(state, input));
+    }
+
+    fn run(&self, state: &mut State, input: Input) {
         state.session.handle(input, now_ms());
-        self.drain(&mut state, true);
+        self.drain(state, true);
     }
 
     /// The connection that opened the session becomes its link.
@@ -133,13 +137,13 @@ impl Driver {
         via: Option<&str>,
         frames: Vec<Numbered>,
     ) {
-        let mut state = self.state.lock();
-        if let Some(nonce) = via {
-            let named = state.conns.iter().find(|conn| &*conn.nonce == nonce);
-            attach.target = Target::Via(named.map(|conn| conn.id));
-        }
-        state.session.handle(Input::Exchange { conn, attach, frames }, now_ms());
-        self.drain(&mut state, true);
+        self.contained(|state| {
+            if let Some(nonce) = via {
+                let named = state.conns.iter().find(|conn| &*conn.nonce == nonce);
+                attach.target = Target::Via(named.map(|conn| conn.id));
+            }
+            self.run(state, Input::Exchange { conn, attach, frames });
+        });
     }
 
     /// A session frame on a WebSocket.
@@ -154,37 +158,38 @@ impl Driver {
 
     /// The connection, or the request, is gone.
     pub fn lost(&self, conn: ConnId) {
-        let mut state = self.state.lock();
-        state.conns.retain(|known| known.id != conn);
         let input = if self.feed {
             // A feed lives as long as its connection.
             Input::End { code: ErrorCode::Closed }
         } else {
             Input::Lost { conn }
         };
-        state.session.handle(input, now_ms());
-        self.drain(&mut state, true);
+        self.contained(|state| {
+            state.conns.retain(|known| known.id != conn);
+            self.run(state, input);
+        });
     }
 
     /// Writes one link frame: to the connection with that nonce, or to `own`.
     pub fn echo(&self, own: Option<ConnId>, via: Option<&str>, frame: &Frame) {
-        let state = self.state.lock();
         let wanted = |conn: &&Conn| match via {
             Some(nonce) => &*conn.nonce == nonce,
             None => Some(conn.id) == own,
         };
-        if let Some(conn) = state.conns.iter().find(wanted) {
-            let _ = conn.port.write(std::slice::from_ref(frame));
-        }
+        self.contained(|state| {
+            if let Some(conn) = state.conns.iter().find(wanted) {
+                let _ = conn.port.write(std::slice::from_ref(frame));
+            }
+        });
     }
 
     /// The last words of a page: they count only on the link there is.
     pub fn last_words(&self, conn: ConnId, input: Input) {
-        let mut state = self.state.lock();
-        if state.session.link_conn() == Some(conn) {
-            state.session.handle(input, now_ms());
-            self.drain(&mut state, true);
-        }
+        self.contained(|state| {
+            if state.session.link_conn() == Some(conn) {
+                self.run(state, input);
+            }
+        });
     }
 
     /// Ends the session.
@@ -194,18 +199,20 @@ impl Driver {
 
     /// A fresh token took effect.
     pub(super) fn renewed(&self, identity: Arc<Identity>, input: Input) {
-        let mut state = self.state.lock();
-        state.identity = identity;
-        state.session.handle(input, now_ms());
-        self.drain(&mut state, true);
+        self.contained(|state| {
+            state.identity = identity;
+            self.run(state, input);
+        });
     }
 
-    /// Runs `f` on the session, then performs what follows.
-    pub(super) fn with<T>(&self, f: impl FnOnce(&mut Session) -> T) -> T {
-        let mut state = self.state.lock();
-        let result = f(&mut state.session);
-        self.drain(&mut state, true);
-        result
+    /// Runs `f` on the session, then performs what follows; the default where that panics.
+    pub(super) fn with<T: Default>(&self, f: impl FnOnce(&mut Session) -> T) -> T {
+        let done = self.contained(|state| {
+            let result = f(&mut state.session);
+            self.drain(state, true);
+            result
+        });
+        done.unwrap_or_default()
     }
 
     /// A number above every one before.
@@ -216,15 +223,15 @@ impl Driver {
     }
 
     /// A subscription holds its place in the fan-out.
-    pub(super) fn begun(&self, sub: SubId) {
-        self.state.lock().begun.push(sub);
+    pub(super) fn hold(&self, sub: SubId, channel: Channel) {
+        self.state.lock().held.push((sub, channel));
     }
 
     /// Whether a subscription held its place; it does no longer.
-    pub(super) fn take_begun(&self, sub: SubId) -> bool {
-        let begun = &mut self.state.lock().begun;
-        let index = begun.iter().position(|held| *held == sub);
-        index.map(|index| begun.swap_remove(index)).is_some()
+    pub(super) fn let_go(&self, sub: SubId) -> bool {
+        let held = &mut self.state.lock().held;
+        let index = held.iter().position(|(of, _)| *of == sub);
+        index.map(|index| held.swap_remove(index)).is_some()
     }
 
     /// The next effect to perform; `None` ends the task that asks.
@@ -241,36 +248,39 @@ impl Driver {
 
 impl Mailbox for Driver {
     fn receive(&self, sub: u32, posts: &[Post]) {
-        let mut state = self.state.lock();
         let now = now_ms();
-        for post in posts {
-            let (sub, frame) = (SubId(sub), post.frame.clone());
-            let input = match &post.kind {
-                PostKind::Event { epoch, offset, tag, prev } => {
-                    let event = EventInput { offset: *offset, tag: *tag, prev: *prev, frame };
-                    Input::Event { sub, epoch: epoch.clone(), event }
-                }
-                PostKind::Presence => Input::Presence { sub, frame },
-                PostKind::Missed { events, members } => {
-                    Input::Missed { sub, events: *events, members: *members }
-                }
-            };
-            state.session.handle(input, now);
-        }
-        self.drain(&mut state, false);
+        self.contained(|state| {
+            for post in posts {
+                let (sub, frame) = (SubId(sub), post.frame.clone());
+                let input = match &post.kind {
+                    PostKind::Event { epoch, offset, tag, prev } => {
+                        let event = EventInput { offset: *offset, tag: *tag, prev: *prev, frame };
+                        Input::Event { sub, epoch: epoch.clone(), event }
+                    }
+                    PostKind::Presence => Input::Presence { sub, frame },
+                    PostKind::Missed { events, members } => {
+                        Input::Missed { sub, events: *events, members: *members }
+                    }
+                };
+                state.session.handle(input, now);
+            }
+            self.drain(state, false);
+        });
     }
 
     fn wake(&self) {
-        let (mut state, now) = (self.state.lock(), now_ms());
-        if state.wakes_at == 0 || state.wakes_at > now {
-            // Of an entry that an earlier one has replaced.
-            return;
-        }
-        state.wakes_at = 0;
-        if state.session.wake_at().is_some_and(|at| at <= now) {
-            state.session.handle(Input::Tick, now);
-        }
-        self.drain(&mut state, true);
+        let now = now_ms();
+        self.contained(|state| {
+            if state.wakes_at == 0 || state.wakes_at > now {
+                // Of an entry that an earlier one has replaced.
+                return;
+            }
+            state.wakes_at = 0;
+            if state.session.wake_at().is_some_and(|at| at <= now) {
+                state.session.handle(Input::Tick, now);
+            }
+            self.drain(state, true);
+        });
     }
 }
 

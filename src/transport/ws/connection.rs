@@ -4,11 +4,13 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
@@ -63,7 +65,13 @@ pub(super) fn serve(
     let gateway = Arc::clone(&served.gateway);
     gateway.spawn(async move {
         if going {
-            while poll_fn(|context| served.poll(context)).await {}
+            let steps = async { while poll_fn(|context| served.poll(context)).await {} };
+            // Unwind safe: nothing is done after it but to end the connection.
+            if AssertUnwindSafe(steps).catch_unwind().await.is_err() {
+                served.gateway.metrics.panics.inc();
+                tracing::error!("a panic ended a connection");
+                served.port.close(Some(&ErrorCode::Internal.into()), false);
+            }
         }
         served.lost();
         close(served.port).await;

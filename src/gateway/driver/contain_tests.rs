@@ -1,0 +1,89 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::engine::clock::Clock;
+use crate::gateway::Gateway;
+use crate::gateway::testing::{Opened, node};
+use crate::hub::wheel::TURN_MS;
+use crate::protocol::channel::Channel;
+
+/// One session that breaks at a frame, and one that does not; both read the same channel.
+async fn two(gateway: &Arc<Gateway>, breaks_at: &'static str) -> (Opened, Opened) {
+    let (broken, mut whole) = (Opened::new(gateway, breaks_at), Opened::new(gateway, ""));
+    whole.until("subscribed").await;
+    (broken, whole)
+}
+
+/// Publishes, and waits for the event.
+async fn publishes(session: &mut Opened, seq: u64) {
+    session.say(&format!(r#"{{"t":"publish","seq":{seq},"ch":"chat:1","data":"no {seq}"}}"#));
+    session.until(&format!("no {seq}")).await;
+}
+
+/// The broken session is over and leaves nothing; the other goes on.
+async fn is_contained(gateway: &Gateway, broken: &Opened, whole: &mut Opened, seq: u64) {
+    while broken.closed().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(broken.closed(), Some((ErrorCode::Internal, true)));
+    assert_eq!((gateway.sessions(), gateway.metrics.panics.get()), (1, 1));
+    publishes(whole, seq).await;
+    // What it has to give back is given back.
+    gateway.tasks.close();
+    gateway.tasks.wait().await;
+    let channel = Channel::parse("chat:1").unwrap();
+    assert_eq!(gateway.engine.members(&channel).await.unwrap().count, 1);
+    // This comes to the fan-out after its end.
+    publishes(whole, seq + 1).await;
+    assert_eq!(Arc::strong_count(&broken.driver), 1);
+    assert_eq!(whole.closed(), None);
+}
+
+#[tokio::test]
+async fn a_panic_in_the_fan_out_ends_one_session() {
+    // spec: B2
+    let gateway = node(Clock::wall());
+    let (mut broken, mut whole) = two(&gateway, r#""t":"event""#).await;
+    broken.until("subscribed").await;
+    publishes(&mut whole, 1).await;
+    is_contained(&gateway, &broken, &mut whole, 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_wheels_turn_ends_one_session() {
+    // spec: B2
+    let gateway = node(Clock::wall());
+    let (mut broken, mut whole) = two(&gateway, r#""l":"ping""#).await;
+    broken.until("subscribed").await;
+    tokio::time::advance(Duration::from_secs(7)).await;
+    gateway.turn(now_ms() + TURN_MS);
+    whole.until(r#""l":"ping""#).await;
+    is_contained(&gateway, &broken, &mut whole, 1).await;
+}
+
+#[tokio::test]
+async fn a_panic_while_the_answer_of_an_effect_is_written_ends_one_session() {
+    // spec: B2
+    let gateway = node(Clock::wall());
+    let (broken, mut whole) = two(&gateway, r#""t":"subscribed""#).await;
+    is_contained(&gateway, &broken, &mut whole, 1).await;
+}
+
+#[tokio::test]
+async fn a_panic_of_the_engine_ends_the_session_that_asked() {
+    // spec: B2
+    static BREAKS: AtomicBool = AtomicBool::new(false);
+    let clock = Clock::from_fn(|| {
+        assert!(!BREAKS.swap(false, Ordering::SeqCst), "it breaks");
+        1_700_000_000_000
+    });
+    let gateway = node(clock);
+    let (mut broken, mut whole) = two(&gateway, "").await;
+    broken.until("subscribed").await;
+    publishes(&mut broken, 1).await;
+    whole.until("no 1").await;
+    BREAKS.store(true, Ordering::SeqCst);
+    broken.say(r#"{"t":"publish","seq":2,"ch":"chat:1","data":2}"#);
+    is_contained(&gateway, &broken, &mut whole, 1).await;
+}

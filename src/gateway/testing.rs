@@ -1,0 +1,117 @@
+//! A node without listeners, for the tests of what is inside.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::engine::clock::Clock;
+use crate::engine::memory::{MemoryEngine, MemorySettings};
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::frame::Frame;
+use crate::protocol::up::{self, LinkUp, Up};
+use crate::session::input::{ConnId, ConnKind};
+use crate::telemetry::labels::Carrier;
+use crate::telemetry::metrics::Metrics;
+
+use super::driver::Driver;
+use super::link::{Flow, LinkPort};
+use super::open::{self, Opener};
+use super::{Gateway, pump};
+
+const CONFIG: &str = r#"
+    [auth]
+    anonymous = true
+    anonymous_capabilities = { "*" = ["subscribe", "publish", "presence", "history"] }
+    [namespaces.chat]
+    history = { size = 100, age = "1h" }
+    presence = "members"
+    publish = "members"
+"#;
+
+/// A node on the embedded engine, whose clock is given, with one shard that runs.
+pub(crate) fn node(clock: Clock) -> Arc<Gateway> {
+    let config: Arc<Config> = Arc::new(toml::from_str(CONFIG).unwrap());
+    let (sender, deliveries) = mpsc::channel(16);
+    let engine = MemoryEngine::with_clock(&MemorySettings::default(), sender, clock);
+    let (auth, metrics) = (Authenticator::new(&config).unwrap(), Arc::new(Metrics::default()));
+    let (gateway, shards) = Gateway::new(config, engine, auth, metrics, 1);
+    for shard in shards {
+        tokio::spawn(shard.run());
+    }
+    tokio::spawn(pump::run(Arc::clone(&gateway), deliveries));
+    gateway
+}
+
+/// A connection that shows what is written to it, and panics at a frame that holds a given text.
+pub(crate) struct Port {
+    breaks_at: &'static str,
+    written: mpsc::UnboundedSender<String>,
+    closed: Mutex<Option<(ErrorCode, bool)>>,
+}
+
+impl LinkPort for Port {
+    fn carrier(&self) -> Carrier {
+        Carrier::WebSocket
+    }
+
+    fn write(&self, frames: &[Frame]) -> Flow {
+        for frame in frames {
+            let text = String::from_utf8(frame.json().to_vec()).unwrap();
+            assert!(self.breaks_at.is_empty() || !text.contains(self.breaks_at), "it breaks");
+            let _ = self.written.send(text);
+        }
+        Flow::Open
+    }
+
+    fn answer(&self, _frames: Vec<Frame>) {}
+
+    fn close(&self, refusal: Option<&Refusal>, ended: bool) {
+        *self.closed.lock() = refusal.map(|refusal| (refusal.code, ended));
+    }
+}
+
+/// A session on such a connection.
+pub(crate) struct Opened {
+    pub(crate) driver: Arc<Driver>,
+    conn: ConnId,
+    port: Arc<Port>,
+    read: mpsc::UnboundedReceiver<String>,
+}
+
+impl Opened {
+    /// Opens one that reads `chat:1`.
+    pub(crate) fn new(gateway: &Arc<Gateway>, breaks_at: &'static str) -> Self {
+        let open = r#"{"l":"open","v":1,"ack":false,"subs":[{"ch":"chat:1"}]}"#;
+        let Ok(Up::Link(LinkUp::Open(head))) = up::parse(open) else { panic!("it opens") };
+        let (written, read) = mpsc::unbounded_channel();
+        let port = Arc::new(Port { breaks_at, written, closed: Mutex::default() });
+        let (conn, to) = (gateway.next_conn(), Arc::clone(&port));
+        let opener = Opener { conn, nonce: "n", kind: ConnKind::Push, bearer: None, port: to };
+        let (driver, _) = open::open(gateway, opener, *head).unwrap();
+        Self { driver, conn, port, read }
+    }
+
+    /// Sends a session frame.
+    pub(crate) fn say(&self, frame: &str) {
+        let Ok(Up::Session(numbered)) = up::parse(frame) else { panic!("{frame}") };
+        self.driver.up(self.conn, numbered);
+    }
+
+    /// Reads until a frame that holds this text.
+    pub(crate) async fn until(&mut self, text: &str) -> String {
+        loop {
+            let frame = self.read.recv().await.unwrap();
+            if frame.contains(text) {
+                return frame;
+            }
+        }
+    }
+
+    /// What the connection was closed with, and whether the session was over.
+    pub(crate) fn closed(&self) -> Option<(ErrorCode, bool)> {
+        *self.port.closed.lock()
+    }
+}
