@@ -11,7 +11,7 @@ use crate::protocol::down::{Hello, LinkDown};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::position::Since;
 use crate::protocol::up::{Subscribe, VERSION};
-use crate::session::input::{ConnId, ConnKind};
+use crate::session::input::{ConnId, ConnKind, Input};
 use crate::session::{Begin, Session};
 use crate::telemetry::clock::{now_ms, wall_ms};
 
@@ -67,14 +67,14 @@ pub fn open_feed(
     // The path may be a ticket, which is not for showing again.
     let via = gateway.via("feed");
     let hello = Hello { v: VERSION, via: &via, nonce: "feed", opened: None };
-    let _ = port.write(&[LinkDown::Hello(hello).encode()]);
+    let hello = LinkDown::Hello(hello).encode();
     driver.connect(conn, "feed", port);
     driver.with(|session| {
         for (ch, since) in request.channels {
             session.subscribe(Subscribe { ch, since, presence: false });
         }
     });
-    driver.opened(conn, ConnKind::Push, 1);
+    driver.greet(conn, &hello, Input::Opened { conn, kind: ConnKind::Push, link: 1 });
     Ok(driver)
 }
 

@@ -11,7 +11,7 @@ use crate::protocol::down::{Hello, Limits, LinkDown, Me, Opened, OutboxBound, Pi
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::protocol::up::{Open, Subscribe, VERSION};
-use crate::session::input::{ConnId, ConnKind};
+use crate::session::input::{ConnId, ConnKind, Input};
 use crate::session::{Begin, Millis, Session};
 use crate::telemetry::clock::{now_ms, wall_ms};
 
@@ -59,12 +59,14 @@ pub fn open(
     let begun = Begun { id, member, feed: false, identity: Arc::new(identity), session };
     let driver = Driver::new(Arc::clone(gateway), begun);
     register(gateway, &driver);
-    if opener.kind == ConnKind::Push {
-        let _ = opener.port.write(std::slice::from_ref(&hello));
-    }
-    driver.connect(opener.conn, opener.nonce, opener.port);
+    let Opener { conn, kind, .. } = opener;
+    driver.connect(conn, opener.nonce, opener.port);
     subscribe_first(gateway, &driver, open.subs);
-    driver.opened(opener.conn, opener.kind, open.link);
+    let input = Input::Opened { conn, kind, link: open.link };
+    match kind {
+        ConnKind::Push => driver.greet(conn, &hello, input),
+        ConnKind::Poll => driver.handle(input),
+    }
     Ok((driver, hello))
 }
 

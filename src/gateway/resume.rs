@@ -94,8 +94,7 @@ pub fn candidate(
     let driver = find(gateway, ticket, None)?;
     let via = gateway.via(nonce);
     let hello = LinkDown::Hello(Hello { v: VERSION, via: &via, nonce, opened: None }).encode();
-    let _ = port.write(&[hello]);
     driver.connect(conn, nonce, port);
-    driver.handle(Input::Candidate { conn, kind: ConnKind::Push });
+    driver.greet(conn, &hello, Input::Candidate { conn, kind: ConnKind::Push });
     Ok(driver)
 }

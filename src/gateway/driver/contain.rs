@@ -58,7 +58,3 @@ fn contained_close(port: &dyn LinkPort, code: ErrorCode) {
     // Unwind safe: the port is not used again.
     let _ = catch_unwind(AssertUnwindSafe(|| port.close(Some(&code.into()), true)));
 }
-
-#[cfg(test)]
-#[path = "contain_tests.rs"]
-mod tests;

@@ -4,6 +4,8 @@
 mod contain;
 mod drain;
 mod gathered;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -19,9 +21,7 @@ use crate::protocol::error::ErrorCode;
 use crate::protocol::frame::Frame;
 use crate::protocol::up::Numbered;
 use crate::session::Session;
-use crate::session::input::{
-    AttachInput, ConnId, ConnKind, Effect, EventInput, Input, SubId, Target,
-};
+use crate::session::input::{AttachInput, ConnId, Effect, EventInput, Input, SubId, Target};
 use crate::telemetry::clock::now_ms;
 
 use self::drain::{Conn, State};
@@ -124,9 +124,14 @@ impl Driver {
         self.drain(state, true);
     }
 
-    /// The connection that opened the session becomes its link.
-    pub(super) fn opened(&self, conn: ConnId, kind: ConnKind, link: u64) {
-        self.handle(Input::Opened { conn, kind, link });
+    /// Brings the first input of a connection right after its hello, which nobody can answer before.
+    pub(super) fn greet(&self, conn: ConnId, hello: &Frame, input: Input) {
+        self.contained(|state| {
+            if let Some(conn) = state.conns.iter().find(|known| known.id == conn) {
+                let _ = conn.port.write(std::slice::from_ref(hello));
+            }
+            self.run(state, input);
+        });
     }
 
     /// An exchange that began with `attach`; `via` is the nonce of a candidate.

@@ -8,9 +8,13 @@ use crate::gateway::testing::{Opened, node};
 use crate::hub::wheel::TURN_MS;
 use crate::protocol::channel::Channel;
 
-/// One session that breaks at a frame, and one that does not; both read the same channel.
+/// One session that breaks at a frame that holds a text, and one that does not; both read the same channel.
 async fn two(gateway: &Arc<Gateway>, breaks_at: &'static str) -> (Opened, Opened) {
-    let (broken, mut whole) = (Opened::new(gateway, breaks_at), Opened::new(gateway, ""));
+    let breaks = move |frame: &str| {
+        assert!(breaks_at.is_empty() || !frame.contains(breaks_at), "it breaks");
+    };
+    let broken = Opened::new(gateway, Box::new(breaks));
+    let mut whole = Opened::new(gateway, Box::new(|_| {}));
     whole.until("subscribed").await;
     (broken, whole)
 }
@@ -86,4 +90,28 @@ async fn a_panic_of_the_engine_ends_the_session_that_asked() {
     BREAKS.store(true, Ordering::SeqCst);
     broken.say(r#"{"t":"publish","seq":2,"ch":"chat:1","data":2}"#);
     is_contained(&gateway, &broken, &mut whole, 1).await;
+}
+
+#[tokio::test]
+async fn whoever_answers_a_hello_finds_the_session_that_it_opened() {
+    // spec: M14, M20
+    let gateway = node(Clock::wall());
+    let (answered, answers) = std::sync::mpsc::channel();
+    let node = Arc::clone(&gateway);
+    let on_frame = move |frame: &str| {
+        if !frame.contains(r#""l":"hello""#) {
+            return;
+        }
+        // A client as fast as can be: it answers while the hello is being written.
+        let (gateway, answered) = (Arc::clone(&node), answered.clone());
+        let (began, begins) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let driver = gateway.registry.all().pop().unwrap();
+            let _ = began.send(());
+            answered.send(driver.with(|session| session.link_number())).unwrap();
+        });
+        begins.recv().unwrap();
+    };
+    let _session = Opened::new(&gateway, Box::new(on_frame));
+    assert_eq!(answers.recv().unwrap(), 1);
 }
