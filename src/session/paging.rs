@@ -89,6 +89,7 @@ impl Session {
             // There is nothing to read: what was published since is only counted.
             self.skipped += top.offset.saturating_sub(before);
             sub.at = Some(top.clone());
+            return self.goes_live(id);
         }
         for event in events {
             let next = sub.stands_on() + 1;
@@ -118,14 +119,18 @@ impl Session {
             SubPhase::Behind { .. } | SubPhase::Pending { .. } | SubPhase::Live => false,
         };
         if at >= top.offset && !missed {
-            sub.phase = SubPhase::Live;
-            let frame = caught_up(&sub.channel);
-            self.outbox.push(frame, Body::CaughtUp { sub: Some(id) });
+            self.goes_live(id);
         } else {
             let not_before = if at > before || missed { 0 } else { retry };
             sub.phase = SubPhase::Behind { asked: false, not_before, seen: None };
             self.subs.reading = true;
         }
+    }
+
+    fn goes_live(&mut self, id: SubId) {
+        let Some(sub) = self.subs.get_mut(id) else { return };
+        sub.phase = SubPhase::Live;
+        self.outbox.push(caught_up(&sub.channel), Body::CaughtUp { sub: Some(id) });
     }
 
     pub(super) fn on_state(&mut self, id: SubId, result: Option<PageInput>, now: Millis) {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use crate::gateway::driver::Driver;
 use crate::gateway::link::{Flow, LinkPort};
 use crate::protocol::down::{self, LinkDown, Scope};
-use crate::protocol::error::Refusal;
+use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::protocol::sse;
 use crate::session::input::{ConnId, Input};
@@ -26,6 +26,9 @@ use super::feed_cursor::FeedFormat;
 
 /// Bytes that gather before the session stops handing frames out.
 const GATHER_BYTES: usize = 16 << 10;
+/// Bytes of link frames that wait behind session frames at most: whoever asks for more and does not
+/// read is ended with `flood` (PROTOCOL.md M40).
+pub(super) const ANSWERS_BYTES_MAX: usize = 64 << 10;
 /// How long after a write its filler follows (PROTOCOL.md M27).
 const FILLER_AFTER: Duration = Duration::from_millis(30);
 /// How long a stream that was told to rotate goes on.
@@ -51,6 +54,8 @@ struct State {
     format: Format,
     gathered: BytesMut,
     blocked: bool,
+    /// Bytes of link frames that came while the session was blocked.
+    answers: usize,
     closed: bool,
     waker: Option<Waker>,
 }
@@ -59,7 +64,7 @@ impl StreamPort {
     pub(super) fn new(format: Format) -> Self {
         let carrier = if matches!(format, Format::Lines) { Carrier::Stream } else { Carrier::Sse };
         let (gathered, waker) = (BytesMut::new(), None);
-        let state = State { format, gathered, blocked: false, closed: false, waker };
+        let state = State { format, gathered, blocked: false, answers: 0, closed: false, waker };
         Self { state: Mutex::new(state), carrier }
     }
 }
@@ -71,6 +76,12 @@ impl State {
             Format::Events => sse::put(&mut self.gathered, frame, None),
             Format::Feed(feed) => feed.put(&mut self.gathered, frame),
         }
+    }
+
+    /// What has gathered, and whether the session waits for that.
+    fn take_gathered(&mut self) -> (Bytes, bool) {
+        self.answers = 0;
+        (std::mem::take(&mut self.gathered).freeze(), std::mem::take(&mut self.blocked))
     }
 
     fn wake(&mut self) {
@@ -87,8 +98,19 @@ impl LinkPort for StreamPort {
 
     fn write(&self, frames: &[Frame]) -> Flow {
         let mut state = self.state.lock();
+        if state.closed {
+            return Flow::Open;
+        }
         for frame in frames {
             state.put(frame);
+        }
+        if state.blocked {
+            state.answers += frames.iter().map(Frame::len).sum::<usize>();
+        }
+        if state.answers > ANSWERS_BYTES_MAX {
+            let refusal = Refusal::new(ErrorCode::Flood).because("answers are not read");
+            state.put(&down::link_error(&refusal, Scope::Link));
+            state.closed = true;
         }
         state.wake();
         state.blocked = state.gathered.len() >= GATHER_BYTES;
@@ -147,8 +169,7 @@ impl StreamBody {
             state.waker = Some(context.waker().clone());
             return None;
         }
-        let bytes = std::mem::take(&mut state.gathered).freeze();
-        let was_blocked = std::mem::take(&mut state.blocked);
+        let (bytes, was_blocked) = state.take_gathered();
         let feeds = matches!(state.format, Format::Feed(_));
         drop(state);
         if was_blocked {
@@ -172,8 +193,7 @@ impl StreamBody {
         self.filler = Some(Filler { due: None });
         let mut state = self.port.state.lock();
         state.put(&LinkDown::Filler {}.encode());
-        let bytes = std::mem::take(&mut state.gathered).freeze();
-        let was_blocked = std::mem::take(&mut state.blocked);
+        let (bytes, was_blocked) = state.take_gathered();
         drop(state);
         if was_blocked {
             self.driver.writable(self.conn);
@@ -222,5 +242,33 @@ impl Body for StreamBody {
 impl Drop for StreamBody {
     fn drop(&mut self) {
         self.driver.lost(self.conn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_is_asked_for_answers_and_not_read_is_ended_at_a_bound() {
+        // spec: M40, B1
+        let port = StreamPort::new(Format::Lines);
+        let echo = LinkDown::Echo { id: &"x".repeat(64) }.encode();
+        for _ in 0..10_000 {
+            let _ = port.write(std::slice::from_ref(&echo));
+        }
+        let state = port.state.lock();
+        assert!(state.closed);
+        let bound = GATHER_BYTES + ANSWERS_BYTES_MAX + 1024;
+        assert!((ANSWERS_BYTES_MAX..bound).contains(&state.gathered.len()));
+        assert!(std::str::from_utf8(&state.gathered).unwrap().contains(r#""code":"flood""#));
+    }
+
+    #[test]
+    fn session_frames_of_any_size_do_not_end_a_stream() {
+        let port = StreamPort::new(Format::Lines);
+        let large = Frame::new(&vec![b'x'; 200 << 10]);
+        assert_eq!(port.write(&[large]), Flow::Blocked);
+        assert!(!port.state.lock().closed);
     }
 }

@@ -1,10 +1,13 @@
 //! Violations of the WebSocket protocol, each answered with its close code.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
-use crate::support::server::Servers;
+use crate::support::server::{Servers, Setup};
 use crate::support::text;
 use crate::support::websocket::{
     BINARY, CLOSE, CONTINUATION, FIN, Got, PING, PONG, Socket, TEXT, frame, header,
@@ -103,6 +106,48 @@ async fn a_flood_of_control_frames_is_refused_with_1008() {
     // spec: M12
     assert_eq!(closes(&frame(FIN | PING, b"x").repeat(200)).await, 1008);
     assert_eq!(closes(&frame(FIN | PONG, b"").repeat(200)).await, 1008);
+}
+
+/// Servers that hold no link for dead, as long as the test takes.
+fn lasting() -> Servers {
+    let setup = Setup::suite().set("session.ping_visible", "'60s'");
+    setup.set("session.ping_hidden", "'60s'").servers()
+}
+
+#[tokio::test]
+async fn a_websocket_that_asks_and_does_not_read_is_not_read_until_it_does() {
+    // demand: 61
+    // spec: M40, B1
+    let servers = lasting();
+    let mut socket = Socket::open(servers.pick(), json!({})).await;
+    socket.until("attached").await;
+    let before = servers.own().private_memory();
+    let padding = "x".repeat(50);
+    let asked = |number: usize| json!({ "l": "echo", "id": format!("{number}{padding}") });
+    let (mut many, mut rest) = (0, Vec::new());
+    // Without a bound all 400000 would be read, and 30 MB of answers kept.
+    'asks: while many < 400_000 {
+        let echoes = (many..many + 1000)
+            .flat_map(|number| frame(FIN | TEXT, asked(number).to_string().as_bytes()));
+        rest = echoes.collect();
+        many += 1000;
+        while !rest.is_empty() {
+            let wrote = timeout(Duration::from_secs(2), socket.stream.write(&rest)).await;
+            let Ok(wrote) = wrote else { break 'asks };
+            rest.drain(..wrote.unwrap());
+        }
+    }
+    assert!(!rest.is_empty(), "{many} echoes were read");
+    let grown = servers.own().private_memory().saturating_sub(before);
+    println!("{many} echoes asked, {} KiB grown", grown >> 10);
+    assert!(grown < 2 << 20, "grown by {grown} bytes");
+    // Once it reads, it is read, and nothing is missing.
+    for number in 0..many {
+        if number == many / 2 {
+            socket.write(&rest).await;
+        }
+        assert_eq!(socket.until("echo").await["id"], asked(number)["id"]);
+    }
 }
 
 #[tokio::test]

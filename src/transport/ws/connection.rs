@@ -143,6 +143,14 @@ impl Connection {
                 Stage::Opening(_) => {}
             }
         }
+        if self.port.is_full() {
+            // Until its answers are read, no more are asked for.
+            return Poll::Pending;
+        }
+        if self.kept && self.timer.is_none() {
+            self.decode(&mut []);
+            return Poll::Ready(true);
+        }
         let read = ready!(self.poll_read(context));
         Poll::Ready(read.unwrap_or(false))
     }
@@ -175,7 +183,7 @@ impl Connection {
         self.feed(bytes);
         // The session may take frames again by the time that reading would be paused: then nothing
         // else would come back for what was kept.
-        while self.kept && self.timer.is_none() {
+        while self.kept && self.timer.is_none() && !self.port.is_full() {
             self.feed(&mut []);
         }
         true
@@ -218,7 +226,9 @@ impl Connection {
         };
         match &self.stage {
             _ if !goes_on => Next::Drop,
-            Stage::Open(driver) if self.timer.is_some() || !driver.takes_up() => {
+            Stage::Open(driver)
+                if self.timer.is_some() || self.port.is_full() || !driver.takes_up() =>
+            {
                 self.kept = true;
                 Next::Keep
             }

@@ -11,14 +11,19 @@ use tokio::net::TcpStream;
 
 use crate::gateway::link::{Flow, LinkPort};
 use crate::protocol::down::{self, Scope};
-use crate::protocol::error::Refusal;
+use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::telemetry::labels::Carrier;
+use crate::transport::port::ANSWERS_BYTES_MAX;
 
 use super::codec::{Failure, close_frame};
 
 /// Buffers written in one system call at most.
 const SLICES: usize = 64;
+
+/// Bytes of answers that wait before the connection is left unread (PROTOCOL.md M40). What asks for
+/// them may come another way too: at [`ANSWERS_BYTES_MAX`] the connection is ended.
+const ANSWERS_BYTES: usize = 16 << 10;
 
 /// A connection that is written to.
 pub(super) struct WsPort {
@@ -30,12 +35,34 @@ pub(super) struct WsPort {
 struct State {
     /// What the socket did not take.
     queue: VecDeque<Bytes>,
+    /// Bytes of link and control frames that wait behind what the socket did not take. Session frames
+    /// are not among them: the session stops where it is blocked.
+    answers: usize,
     /// Nothing is written after what is queued.
     closing: bool,
     failed: bool,
     /// The session was told that this takes no more, and not yet that it does again.
     blocked: bool,
     waker: Option<Waker>,
+}
+
+impl State {
+    fn push_answer(&mut self, bytes: Bytes) {
+        if !self.queue.is_empty() {
+            self.answers += bytes.len();
+        }
+        self.queue.push_back(bytes);
+    }
+
+    /// Ends a connection whose peer asks and does not read.
+    fn end_flood(&mut self) {
+        let refusal = Refusal::new(ErrorCode::Flood).because("answers are not read");
+        self.queue.push_back(down::link_error(&refusal, Scope::Link).websocket());
+        let (code, reason) = (refusal.code.row().close, refusal.code.as_str());
+        self.queue.push_back(close_frame(code, reason).into());
+        self.closing = true;
+        wake(self);
+    }
 }
 
 /// What the connection's task finds.
@@ -58,9 +85,14 @@ impl WsPort {
     pub(super) fn control(&self, frame: Vec<u8>) {
         let mut state = self.state.lock();
         if !state.closing {
-            state.queue.push_back(frame.into());
+            state.push_answer(frame.into());
             self.flush(&mut state);
         }
+    }
+
+    /// Whether so many answers wait that no more should be asked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.state.lock().answers >= ANSWERS_BYTES
     }
 
     /// Fails the connection: a close frame, and nothing after.
@@ -123,6 +155,9 @@ impl WsPort {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => state.failed = true,
             }
+        }
+        if state.queue.is_empty() {
+            state.answers = 0;
         }
         if state.failed || !state.queue.is_empty() {
             wake(state);
@@ -202,8 +237,17 @@ impl LinkPort for WsPort {
             state.blocked = !self.write_through(&mut state, frames);
             return if state.blocked { Flow::Blocked } else { Flow::Open };
         }
-        state.queue.extend(frames.iter().map(Frame::websocket));
-        state.blocked = true;
+        if std::mem::replace(&mut state.blocked, true) {
+            for frame in frames {
+                state.push_answer(frame.websocket());
+            }
+        } else {
+            // The session's own, which it did not know to be blocked.
+            state.queue.extend(frames.iter().map(Frame::websocket));
+        }
+        if state.answers > ANSWERS_BYTES_MAX {
+            state.end_flood();
+        }
         Flow::Blocked
     }
 
