@@ -1,12 +1,16 @@
+//! What a session's shell keeps from others: panics, and a hello that is answered too soon.
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::*;
 use crate::engine::clock::Clock;
 use crate::gateway::Gateway;
 use crate::gateway::testing::{Opened, node};
 use crate::hub::wheel::TURN_MS;
 use crate::protocol::channel::Channel;
+use crate::protocol::error::ErrorCode;
+use crate::telemetry::clock::now_ms;
 
 /// One session that breaks at a frame that holds a text, and one that does not; both read the same channel.
 async fn two(gateway: &Arc<Gateway>, breaks_at: &'static str) -> (Opened, Opened) {
