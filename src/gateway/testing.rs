@@ -24,6 +24,7 @@ use super::{Gateway, pump};
 const CONFIG: &str = r#"
     [auth]
     anonymous = true
+    origins = ["https://app.example"]
     anonymous_capabilities = { "*" = ["subscribe", "publish", "presence", "history"] }
     [namespaces.chat]
     history = { size = 100, age = "1h" }

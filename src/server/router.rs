@@ -29,7 +29,7 @@ pub(super) fn main(gateway: &Arc<Gateway>) -> Router {
         router =
             router.route("/", get(assets::demo_page)).route("/{file}", get(assets::demo_asset));
     }
-    router.layer(CatchPanicLayer::new())
+    router.layer(CatchPanicLayer::custom(negotiate::panicked(Arc::clone(gateway))))
 }
 
 /// What the operator uses.
@@ -40,7 +40,7 @@ pub(super) fn admin(gateway: &Arc<Gateway>) -> Router {
         .with_state(Arc::clone(gateway))
         .merge(metrics(gateway))
         .fallback(negotiate::not_found)
-        .layer(CatchPanicLayer::new())
+        .layer(CatchPanicLayer::custom(negotiate::panicked(Arc::clone(gateway))))
 }
 
 fn metrics(gateway: &Arc<Gateway>) -> Router {

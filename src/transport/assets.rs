@@ -4,7 +4,6 @@
 //! server only, so a browser asks again each time and gets 304 by their hash.
 
 use axum::body::Body;
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +16,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::protocol::error::{ErrorCode, Refusal};
 
-use super::negotiate::Refused;
+use super::negotiate::{Refused, Segment};
 
 #[derive(RustEmbed)]
 #[folder = "client-js/dist"]
@@ -54,7 +53,7 @@ pub async fn demo_page(headers: HeaderMap) -> Result<Response, Refused> {
 ///
 /// # Errors
 /// `not_found` where there is none.
-pub async fn demo_asset(Path(path): Path<String>, headers: HeaderMap) -> Result<Response, Refused> {
+pub async fn demo_asset(Segment(path): Segment, headers: HeaderMap) -> Result<Response, Refused> {
     demo_file(&path, &headers)
 }
 

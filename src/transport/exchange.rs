@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, BytesMut};
 use http::header::CONTENT_TYPE;
@@ -14,12 +14,12 @@ use crate::gateway::exchange::{ExchangeAnswer, ExchangeRequest, exchange as perf
 use crate::protocol::down::Scope;
 use crate::protocol::frame::Frame;
 
-use super::negotiate::{Refused, bearer, nonce, read_body};
+use super::negotiate::{Refused, Segment, bearer, nonce, read_body};
 
 /// Performs an exchange.
 pub(super) async fn exchange(
     State(gateway): State<Arc<Gateway>>,
-    Path(raw): Path<String>,
+    Segment(raw): Segment,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
@@ -26,7 +26,7 @@ use crate::session::input::ConnId;
 use crate::telemetry::labels::Carrier;
 
 use super::feed_cursor::{Cursor, FeedFormat, Head};
-use super::negotiate::{Refused, bearer};
+use super::negotiate::{Refused, Segment, bearer};
 use super::port::{Format, StreamBody, StreamPort};
 use super::stream::response;
 
@@ -46,7 +46,7 @@ struct Query {
 /// The feed.
 pub(super) async fn feed(
     State(gateway): State<Arc<Gateway>>,
-    Path(path): Path<String>,
+    Segment(path): Segment,
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {

@@ -1,11 +1,12 @@
 //! What every request below the path has in common: its origin, its headers, its token, and how it
 //! is refused.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use http::header::{
     CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, ORIGIN, REFERRER_POLICY, RETRY_AFTER, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::auth::origins::OriginDecision;
@@ -60,6 +62,33 @@ impl IntoResponse for Refused {
             headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
             headers.insert("upgrade", HeaderValue::from_static("websocket"));
         }
+        response
+    }
+}
+
+/// The variable segment of a request's path.
+#[derive(Debug)]
+pub struct Segment(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let segment = Path::<String>::from_request_parts(parts, state).await;
+        let bad = |_| Refusal::new(ErrorCode::BadRequest).because("the path is not UTF-8");
+        Ok(Self(segment.map_err(bad)?.0))
+    }
+}
+
+/// What a request is answered whose handler panicked (contract B2).
+pub fn panicked(
+    gateway: Arc<Gateway>,
+) -> impl FnMut(Box<dyn Any + Send>) -> Response + Clone + Send + 'static {
+    move |_| {
+        gateway.metrics.panics.inc();
+        tracing::error!("a panic ended a request");
+        let mut response = Refused::from(ErrorCode::Internal).into_response();
+        put_headers(response.headers_mut());
         response
     }
 }
@@ -127,15 +156,19 @@ fn dressed(
 ) -> Response {
     gateway.metrics.answered(kind, response.status().as_u16());
     let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        headers.entry(name).or_insert(value);
-    }
+    put_headers(headers);
     headers.append(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
     response
+}
+
+fn put_headers(headers: &mut HeaderMap) {
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(value);
+    }
 }
 
 fn kind_of(path: &str) -> Kind {

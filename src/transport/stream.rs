@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
@@ -15,28 +15,28 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::up::{LinkUp, Up};
 use crate::session::input::ConnKind;
 
-use super::negotiate::{Refused, bearer, nonce, read_body};
+use super::negotiate::{Refused, Segment, bearer, nonce, read_body};
 use super::port::{Format, StreamBody, StreamPort};
 
 /// Lines.
 pub(super) async fn octets(
     state: State<Arc<Gateway>>,
-    path: Path<String>,
+    segment: Segment,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let stream = begin(state, path, headers, body, Format::Lines).await?;
+    let stream = begin(state, segment, headers, body, Format::Lines).await?;
     Ok(response(stream, "application/octet-stream"))
 }
 
 /// Server-Sent Events.
 pub(super) async fn events(
     state: State<Arc<Gateway>>,
-    path: Path<String>,
+    segment: Segment,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let stream = begin(state, path, headers, body, Format::Events).await?;
+    let stream = begin(state, segment, headers, body, Format::Events).await?;
     Ok(response(stream, "text/event-stream"))
 }
 
@@ -49,7 +49,7 @@ pub(super) fn response(stream: StreamBody, media_type: &'static str) -> Response
 
 async fn begin(
     State(gateway): State<Arc<Gateway>>,
-    Path(raw): Path<String>,
+    Segment(raw): Segment,
     headers: HeaderMap,
     body: Body,
     format: Format,

@@ -90,6 +90,24 @@ async fn a_head_within_its_limit_is_read() {
 }
 
 #[tokio::test]
+async fn a_nonce_that_is_not_utf_8_is_refused_with_a_code() {
+    // spec: M8, M9
+    let servers = Servers::suite();
+    for request in [
+        Request::post("/realtime/%ff/x", OPEN),
+        Request::post("/realtime/%ff/s", OPEN),
+        Request::post("/realtime/%ff/e", OPEN),
+        Request::upgrade("/realtime/%ff/ws"),
+        Request::get("/realtime/feed/%ff?channel=chat:1"),
+    ] {
+        let answer = servers.send(request.header("origin", "https://app.example")).await;
+        assert_eq!((answer.status, answer.code()), (400, "bad_request".to_owned()));
+        assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example"));
+        assert_eq!(answer.header("cache-control"), Some("no-cache, no-store, no-transform"));
+    }
+}
+
+#[tokio::test]
 async fn a_target_above_8_kib_is_refused() {
     let target = format!("/realtime/feed/n1?channel=chat:1&x={}", "a".repeat(8 << 10));
     let answer = Servers::suite().send(Request::get(&target)).await;

@@ -7,7 +7,7 @@ mod port;
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,13 +23,13 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::gateway::Gateway;
 use crate::protocol::error::{ErrorCode, Refusal};
 
-use super::negotiate::{Refused, bearer, nonce};
+use super::negotiate::{Refused, Segment, bearer, nonce};
 use super::socket::{Counted, Socket};
 
 /// Answers the handshake and serves the connection in a task of its own.
 pub(super) async fn upgrade(
     State(gateway): State<Arc<Gateway>>,
-    Path(raw): Path<String>,
+    Segment(raw): Segment,
     mut request: Request,
 ) -> Result<Response, Refused> {
     let accept = accept(request.headers())?;
