@@ -15,6 +15,8 @@ use throughline::session::{Begin, Session};
 
 const FRAMES: usize = 8;
 const FRAME_BYTES: usize = 512;
+/// Subscriptions that an `open` names at most; each is answered.
+const ASKED: usize = 16;
 
 /// Reads anything as a frame and as a body.
 pub fn codec(bytes: &[u8]) {
@@ -58,14 +60,15 @@ pub fn session(bytes: &[u8]) {
     let expires_at = (dice.below(4) == 0).then_some(50_000);
     let begin = Begin { ticket: "t".into(), acks, visible: true, expires_at };
     let mut session = Session::open(Arc::clone(&settings), begin, 0);
-    let mut now = 0;
+    let (mut now, mut asked) = (0, 0);
     // Answers that no event asked for: of commands, subscriptions and lists under way.
     let slack = 64;
     while !dice.0.is_empty() {
         let input = input(&mut dice);
         now += dice.small() * dice.below(40);
         session.handle(input, now);
-        if dice.below(5) == 0 {
+        if dice.below(5) == 0 && asked < ASKED {
+            asked += 1;
             session.subscribe(Subscribe { ch: channel(&mut dice), since: None, presence: true });
         }
         let mut outputs = 0;

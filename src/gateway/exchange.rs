@@ -15,6 +15,7 @@ use crate::protocol::down::LinkDown;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::protocol::up::{Attach, LinkUp, Numbered, Open, Up};
+use crate::session::Session;
 use crate::session::input::{AttachInput, ConnId, ConnKind, Input, Target};
 use crate::telemetry::labels::Carrier;
 
@@ -166,6 +167,9 @@ async fn attaches(
     driver.exchange(conn, attach, via, sorted.numbered);
     for (id, nonce) in &sorted.echoes {
         driver.echo(None, nonce.as_deref(), &LinkDown::Echo { id }.encode());
+    }
+    if !sorted.echoes.is_empty() {
+        driver.with(Session::stays);
     }
     // What a page says at its end may come after it has come back.
     let current = driver.with(|session| session.link_number()) <= head.link;

@@ -205,6 +205,11 @@ impl Session {
         self.leaving_at = Some(now + self.settings.leaving_grace);
     }
 
+    /// The page asks for something: it has not gone away, or is back.
+    pub fn stays(&mut self) {
+        self.leaving_at = None;
+    }
+
     pub(super) fn on_life(&mut self, conn: ConnId, now: Millis) {
         if let Some(Link { conn: own, mode: Mode::Push { life, .. } }) = &mut self.link
             && *own == conn

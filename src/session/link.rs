@@ -126,9 +126,13 @@ impl Session {
             self.exchange_repeats(conn, attach, now)
         };
         if done {
-            self.leaving_at = None;
+            let mut acts = higher;
             for frame in frames {
-                self.uplink.take(frame);
+                acts |= self.uplink.take(frame);
+            }
+            // What only repeats may have been under way when the page went.
+            if acts {
+                self.stays();
             }
         }
     }

@@ -110,6 +110,40 @@ fn a_page_that_goes_away_leaves_after_two_seconds_unless_it_comes_back() {
     assert_eq!(leaves, [&(7_000, "leave p:1".to_owned())]);
 }
 
+/// When a page leaves that said so at 0 and from which this came a second later.
+fn leaves_after(late: Input) -> Option<u64> {
+    let mut bench = Bench::on_socket(Settings::default());
+    bench.session.subscribe(throughline::protocol::up::Subscribe {
+        ch: throughline::protocol::channel::Channel::parse("p:1").unwrap(),
+        since: None,
+        presence: true,
+    });
+    bench.poll();
+    let member = throughline::session::input::Start { member: true, ..start(ChannelKind::Durable) };
+    bench.give(started(1, member));
+    bench.give(exchange(2, attach(1, 1), &[r#"{"t":"noop","seq":1}"#]));
+    bench.give(Input::Leaving);
+    bench.give(lost(1));
+    bench.now = 1_000;
+    bench.give(late);
+    let seen = bench.until(DAY_MS);
+    seen.iter().find(|(_, out)| out == "leave p:1").map(|(at, _)| *at)
+}
+
+#[test]
+fn a_request_that_was_under_way_when_the_page_went_does_not_bring_it_back() {
+    // spec: R1
+    let repeated = exchange(3, attach(1, 1), &[r#"{"t":"noop","seq":1}"#]);
+    assert_eq!(leaves_after(repeated), Some(2_000));
+}
+
+#[test]
+fn a_page_that_acts_has_not_gone() {
+    // spec: R3
+    let acts = exchange(3, attach(1, 1), &[r#"{"t":"noop","seq":2}"#]);
+    assert_eq!(leaves_after(acts), Some(10_000), "at the end of grace");
+}
+
 #[test]
 fn a_provisional_session_ends_ten_seconds_after_it_was_opened() {
     // spec: M14
