@@ -119,6 +119,7 @@ fn serve(config: Config) -> anyhow::Result<()> {
 fn check_config(file: &File, print: bool) -> anyhow::Result<()> {
     let config = file.load(&Flags::default())?;
     Authenticator::new(&config)?;
+    throughline::server::check(&config)?;
     for warning in config.warnings() {
         eprintln!("warning: {warning}");
     }

@@ -39,7 +39,7 @@ impl Harness for Memory {
     }
 }
 
-conformance!(Memory);
+conformance!(crate::Memory);
 
 fn bounded(settings: &MemorySettings, queue: usize) -> (Fixture, Arc<MemoryEngine>) {
     let (sender, deliveries) = mpsc::channel(queue);

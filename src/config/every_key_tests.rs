@@ -46,6 +46,7 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
         ("path", _) => Value::String(format!("/path{step}")),
         ("admin.listen", _) => Value::String(format!("[::1]:{}", 1 + step)),
         ("engine.url", _) => text("memory:"),
+        ("engine.redis.prefix", _) => Value::String(format!("p{step}")),
         ("auth.keys", _) => {
             table("v = [{ kid = \"a\", alg = \"ES256\", public_key_pem = \"p\" }]")["v"].clone()
         }
@@ -54,7 +55,9 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
         ("auth.anonymous_capabilities", _) => table("\"a:*\" = [\"subscribe\", \"history\"]"),
         ("auth.origins", _) => list(&["https://*.a.example", "loopback"]),
         ("auto_subscribe", _) => list(&["chat:a"]),
-        ("auth.issuer" | "auth.audience" | "auth.cookie", _) => Value::String(format!("x{step}")),
+        ("auth.issuer" | "auth.audience" | "auth.cookie" | "engine.redis.ca_file", _) => {
+            Value::String(format!("x{step}"))
+        }
         ("telemetry.log", _) => text("debug"),
         ("telemetry.format", _) => text("json"),
         ("namespaces.@user.presence", _) => text("members"),
@@ -73,9 +76,11 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
     }
 }
 
-/// What users' own channels must be is no choice, and there is one engine.
-const FIXED: [&str; 4] = [
+/// What users' own channels must be is no choice, and other engines and what they bring are tested
+/// where they are.
+const FIXED: [&str; 5] = [
     "engine.url",
+    "namespaces.@user.durability",
     "namespaces.@user.publish",
     "namespaces.@user.feed",
     "namespaces.@user.subscribe",

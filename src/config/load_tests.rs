@@ -127,10 +127,11 @@ fn a_value_out_of_its_bounds_names_its_place_the_value_and_the_bound() {
         "environment THROUGHLINE_SESSION__WINDOW: session.window: \
          \"sixty\": a duration is a whole number and a unit: 250ms, 7s, 2m, 1h, 7d"
     );
-    let flags = Flags { listen: None, engine: Some("redis://x".to_owned()) };
+    let flags = Flags { listen: None, engine: Some("http://x".to_owned()) };
     assert_eq!(
         assemble(None, [], &flags).unwrap_err().to_string(),
-        "option --engine: engine.url: must be \"memory:\""
+        "option --engine: engine.url: must be \"memory:\" or begin with redis://, rediss://, \
+         redis+sentinel:// or redis+cluster://"
     );
     assert_eq!(
         refusal(file("listen = \"here\"")),

@@ -179,15 +179,43 @@ impl<'de> Deserialize<'de> for AdminListen {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Engine {
-    /// `memory:`, the embedded engine of one node.
+    /// `memory:`, the embedded engine of one node; or where Redis is (`redis://`, `rediss://`,
+    /// `redis+sentinel://`, `redis+cluster://`).
     pub url: String,
     /// Bounds of the embedded engine.
     pub memory: Memory,
+    /// How Redis is used.
+    pub redis: Redis,
 }
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { url: "memory:".to_owned(), memory: Memory::default() }
+        Self { url: "memory:".to_owned(), memory: Memory::default(), redis: Redis::default() }
+    }
+}
+
+impl Engine {
+    /// Whether the state is this process's own.
+    pub fn is_memory(&self) -> bool {
+        self.url == "memory:"
+    }
+}
+
+/// How Redis is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redis {
+    /// What every key begins with.
+    pub prefix: String,
+    /// The certificates of a private certificate authority, as a PEM file; "" for the public ones.
+    pub ca_file: String,
+    /// Replicas that must have an event of a namespace whose durability is "replicated".
+    pub replicas: usize,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self { prefix: "tl".to_owned(), ca_file: String::new(), replicas: 1 }
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Namespace {
     /// With it the latest event of each key is kept. Not with `history`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// When a publish to a durable channel is acknowledged.
+    pub durability: Durability,
     /// What is told about who is there.
     pub presence: Presence,
     /// Who may publish.
@@ -61,6 +63,17 @@ impl Default for State {
     fn default() -> Self {
         Self { keys: 1000 }
     }
+}
+
+/// When a publish to a durable channel is acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Once it is in the log of the store.
+    #[default]
+    Stored,
+    /// Once `engine.redis.replicas` replicas of the store have it too (contract P4).
+    Replicated,
 }
 
 /// What is told about who is in a channel.

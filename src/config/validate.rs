@@ -11,7 +11,7 @@ use crate::protocol::channel::{Channel, Nonce};
 use super::Config;
 use super::access::{Api, Auth, TokenAlg, TokenKey};
 use super::limits::{Limits, Rate};
-use super::namespaces::{Namespace, Publishers, Subscribers, USER};
+use super::namespaces::{Durability, Namespace, Publishers, Subscribers, USER};
 use super::session::Session;
 use super::value::{Secret, format_duration, format_size, parse_duration, parse_size};
 
@@ -35,6 +35,12 @@ pub(crate) fn validate(config: &Config) -> Vec<(String, String)> {
     between(config, &mut check);
     for (name, rules) in &config.namespaces {
         namespace(name, rules, &mut check);
+        let replicated = rules.durability == Durability::Replicated;
+        check.must(
+            !replicated || (rules.history.is_some() && !config.engine.is_memory()),
+            &format!("namespaces.{name}.durability"),
+            "\"replicated\" needs history, and Redis as the engine",
+        );
     }
     check.found
 }
@@ -102,7 +108,17 @@ impl Check {
 
 fn root(config: &Config, check: &mut Check) {
     check.must(is_path(&config.path), "path", "must be like /realtime: `/` and 1 to 63 of A-Z a-z 0-9 _ - . ~ /, not ending with `/`, and not /api");
-    check.must(config.engine.url == "memory:", "engine.url", "must be \"memory:\"");
+    let schemes = ["redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"];
+    let schemes = schemes.iter().chain(&["redis+cluster://", "rediss+cluster://"]);
+    let known = config.engine.is_memory()
+        || schemes.into_iter().any(|scheme| config.engine.url.starts_with(scheme));
+    let why = "must be \"memory:\" or begin with redis://, rediss://, redis+sentinel:// or redis+cluster://";
+    check.must(known, "engine.url", why);
+    let redis = &config.engine.redis;
+    let prefix = (1..=32).contains(&redis.prefix.len())
+        && redis.prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    check.must(prefix, "engine.redis.prefix", "must have 1 to 32 bytes of A-Z a-z 0-9 _ - .");
+    check.count("engine.redis.replicas", redis.replicas, 1, 16);
     let memory = &config.engine.memory;
     check.size("engine.memory.log_bytes", memory.log_bytes, "1MiB", "64GiB");
     check.count("engine.memory.channels", memory.channels, 1, 100_000_000);

@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod memory;
+pub mod redis;
 pub mod types;
 
 use bytes::Bytes;

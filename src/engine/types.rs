@@ -75,6 +75,8 @@ pub struct Publish {
     pub dedupe: Option<Dedupe>,
     /// Store only if this is the top.
     pub expect: Option<Position>,
+    /// Replicas of the store that must have it before it is answered (contract P4); 0 for none.
+    pub replicas: u8,
 }
 
 /// Where a batch was stored.

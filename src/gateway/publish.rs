@@ -140,7 +140,14 @@ pub async fn append(
         digest,
     });
     let (channel, retention) = (batch.channel, rules.retention);
-    let publish = Publish { channel, retention, entries, dedupe, expect: batch.expect };
+    let publish = Publish {
+        channel,
+        retention,
+        entries,
+        dedupe,
+        expect: batch.expect,
+        replicas: rules.replicas,
+    };
     match gateway.engine.publish(publish).await {
         Ok(done) => {
             if !done.duplicate {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::config::namespaces::{Namespace, Presence, Publishers, Subscribers};
+use crate::config::namespaces::{Durability, Namespace, Presence, Publishers, Subscribers};
 use crate::engine::types::Retention;
 use crate::protocol::channel::{Channel, USER_CHANNEL_PREFIX};
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -15,6 +15,8 @@ use crate::session::settings::Settings;
 pub struct Rules {
     /// What it keeps.
     pub retention: Retention,
+    /// Replicas of the store that must have an event before it is acknowledged.
+    pub replicas: u8,
     /// Who is told who is there.
     pub presence: Presence,
     /// Whether sessions may publish.
@@ -38,6 +40,7 @@ impl Rules {
         let namespace = config.namespace(channel).ok_or(ErrorCode::UnknownChannel)?;
         Ok(Self {
             retention: retention(namespace),
+            replicas: replicas(config, namespace),
             presence: if is_users(channel) { Presence::Members } else { namespace.presence },
             members_publish: namespace.publish == Publishers::Members && !channel.is_reserved(),
             public: namespace.subscribe == Subscribers::Public && !channel.is_reserved(),
@@ -58,6 +61,13 @@ impl Rules {
 fn is_users(channel: &Channel) -> bool {
     channel.as_str().len() > USER_CHANNEL_PREFIX.len()
         && channel.as_str().starts_with(USER_CHANNEL_PREFIX)
+}
+
+fn replicas(config: &Config, namespace: &Namespace) -> u8 {
+    match namespace.durability {
+        Durability::Stored => 0,
+        Durability::Replicated => u8::try_from(config.engine.redis.replicas).unwrap_or(u8::MAX),
+    }
 }
 
 fn retention(namespace: &Namespace) -> Retention {

@@ -1,6 +1,7 @@
 //! The composition root: builds the parts out of the settings, and serves until told to stop.
 
 mod admin;
+mod engine;
 mod listener;
 mod router;
 
@@ -18,12 +19,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
 use crate::config::{AdminListen, Config};
-use crate::engine::Engine;
-use crate::engine::memory::{MemoryEngine, MemorySettings};
 use crate::gateway::{Gateway, pump};
 use crate::hub::wheel::TURN_MS;
 use crate::telemetry::clock::now_ms;
 use crate::telemetry::metrics::Metrics;
+
+use self::engine::Chosen;
+pub use self::engine::check;
 
 /// Deliveries that wait between the engine and the fan-out; beyond it publishers wait.
 const DELIVERIES: usize = 4096;
@@ -57,16 +59,9 @@ impl Node {
         let auth = Authenticator::new(&config)?;
         let metrics = Arc::new(Metrics::default());
         let (sender, deliveries) = mpsc::channel(DELIVERIES);
-        let memory = &config.engine.memory;
-        let settings = MemorySettings {
-            log_bytes: memory.log_bytes,
-            channels: memory.channels,
-            members: memory.presence_members,
-            ..MemorySettings::default()
-        };
-        let engine = MemoryEngine::new(&settings, sender);
+        let engine = Chosen::start(&config, sender)?;
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let shared = Arc::clone(&engine) as Arc<dyn Engine>;
+        let shared = engine.shared();
         let (gateway, shards) =
             Gateway::new(Arc::clone(&config), shared, auth, Arc::clone(&metrics), shards);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -132,16 +127,14 @@ async fn turn(gateway: Arc<Gateway>, stop: CancellationToken) {
 }
 
 /// Renews the node's lease, and reads what the engine counts.
-async fn renew(gateway: Arc<Gateway>, engine: Arc<MemoryEngine>, stop: CancellationToken) {
+async fn renew(gateway: Arc<Gateway>, engine: Chosen, stop: CancellationToken) {
     let mut renewals = interval(RENEW);
     renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(renewals.tick()).await.is_some() {
-        if let Err(error) = engine.renew(&gateway.incarnation, None).await {
+        if let Err(error) = gateway.engine.renew(&gateway.incarnation, None).await {
             tracing::warn!(%error, "the node's lease was not renewed");
         }
-        let stats = engine.stats();
-        gateway.metrics.engine_log_bytes.set(u64::try_from(stats.log_bytes).unwrap_or_default());
-        gateway.metrics.engine_channels.set(u64::try_from(stats.channels).unwrap_or_default());
+        engine.measure(&gateway.metrics);
     }
 }
 

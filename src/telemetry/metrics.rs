@@ -83,16 +83,18 @@ metrics! {
     tokens_refused: Family<ByCode, Counter> = "tokens_refused", "Tokens refused, by code";
     /// Panics, each of which ended one session, connection or request.
     panics: Counter = "panics", "Panics, each of which ended one session, connection or request";
-    /// Connections ended with `flood`.
-    floods: Counter = "floods", "Connections ended because they sent too fast or did not read their answers";
     /// Connections that are open.
     connections: Gauge = "connections", "Connections that are open";
     /// Connections refused before a request was read, by reason.
     connections_refused: Family<ByRefused, Counter> = "connections_refused", "Connections refused before a request was read, by reason";
     /// Bytes of all logs and states of the embedded engine.
     engine_log_bytes: Gauge<u64, AtomicU64> = "engine_log" [Bytes], "All logs and states of the embedded engine";
-    /// Channels that the embedded engine knows.
-    engine_channels: Gauge<u64, AtomicU64> = "engine_channels", "Channels the embedded engine knows";
+    /// Channels that the embedded engine knows, or that this node hears of Redis.
+    engine_channels: Gauge<u64, AtomicU64> = "engine_channels", "Channels the embedded engine knows, or this node hears of Redis";
+    /// Messages that came to this node over the backplane, since it started.
+    backplane_received: Gauge<u64, AtomicU64> = "backplane_received", "Messages that came over the backplane since the start";
+    /// Breaks of a link to the backplane after which positions were checked, since it started.
+    backplane_breaks: Gauge<u64, AtomicU64> = "backplane_breaks", "Breaks of a link to the backplane since the start";
 }
 
 impl Metrics {

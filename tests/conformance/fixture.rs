@@ -58,7 +58,7 @@ pub fn keyed(key: &str, text: &str) -> Entry {
 /// A publish of one entry for each text.
 pub fn publish(to: &Channel, retention: Retention, texts: &[&str]) -> Publish {
     let entries = texts.iter().map(|text| entry(text)).collect();
-    Publish { channel: to.clone(), retention, entries, dedupe: None, expect: None }
+    Publish { channel: to.clone(), retention, entries, dedupe: None, expect: None, replicas: 0 }
 }
 
 pub fn with_id(publish: Publish, publisher: &str, id: &str, body: u8) -> Publish {

@@ -109,7 +109,7 @@ macro_rules! conformance {
     };
     ($harness:expr; $($module:ident { $($name:ident),* $(,)? })*) => {
         $(mod $module {
-            use super::*;
+
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {

@@ -117,7 +117,8 @@ impl Model {
         let tags: Vec<Tag> = entries.iter().map(|entry| entry.tag).collect();
         let (name, retention) = (channel(model.name), model.retention);
         let expected = expect.clone();
-        let mut send = Publish { channel: name, retention, entries, dedupe: None, expect };
+        let mut send =
+            Publish { channel: name, retention, entries, dedupe: None, expect, replicas: 0 };
         if let Some((id, body)) = id {
             send = with_id(send, "u:ann", &id.to_string(), body);
         }
@@ -239,6 +240,8 @@ async fn run(harness: &impl Harness, steps: Vec<Step>) {
 pub async fn random_operations_agree_with_a_naive_model(harness: &impl Harness) {
     let config = Config { cases: 256, failure_persistence: None, ..Config::default() };
     let runtime = tokio::runtime::Handle::current();
+    // What harnesses share ends with the last fixture.
+    let _kept = harness.fresh().await;
     tokio::task::block_in_place(|| {
         TestRunner::new(config)
             .run(&vec(step(), 1..80), |steps| {

@@ -9,7 +9,8 @@ const KEYS: Retention = Retention::State { keys: 3 };
 
 async fn put(it: &Fixture, entries: Vec<Entry>) {
     let channel = channel("score:a");
-    let send = Publish { channel, retention: KEYS, entries, dedupe: None, expect: None };
+    let send =
+        Publish { channel, retention: KEYS, entries, dedupe: None, expect: None, replicas: 0 };
     it.publish(send).await;
 }
 

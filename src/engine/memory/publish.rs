@@ -47,7 +47,8 @@ impl MemoryEngine {
         publish: Publish,
         room: PermitIterator<'_, Delivery>,
     ) -> Result<Published, EngineError> {
-        let Publish { channel, retention, entries, dedupe, expect } = publish;
+        // There are no replicas: a namespace that wants them is refused by the settings.
+        let Publish { channel, retention, entries, dedupe, expect, replicas: _ } = publish;
         let mut shard = self.shards.lock(&channel);
         let now = self.clock.now();
         shard.ids.expire(now);

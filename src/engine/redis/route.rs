@@ -1,0 +1,205 @@
+//! Which server has which partition.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use redis::{RedisError, Value, cmd, from_redis_value_ref};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, interval, timeout};
+
+use super::address::{Address, Mode};
+use super::keys::{PARTITIONS, slot};
+use super::line::{Finder, Line};
+
+/// Between two looks at the map of a Cluster.
+const REFRESH: Duration = Duration::from_secs(5);
+/// How long one look may take.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// One server.
+pub(super) struct Server {
+    /// `host:port`, or the name of the master.
+    pub(super) name: Arc<str>,
+    pub(super) finder: Arc<Finder>,
+    /// For commands; none of them blocks.
+    pub(super) line: Line,
+    /// For WAIT, which does; made when it is first wanted.
+    waiting: Mutex<Option<Arc<Line>>>,
+}
+
+impl Server {
+    fn new(name: &str, finder: Finder) -> Arc<Self> {
+        let finder = Arc::new(finder);
+        let line = Line::open(Arc::clone(&finder));
+        Arc::new(Self { name: name.into(), finder, line, waiting: Mutex::new(None) })
+    }
+
+    /// The line on which WAIT may block.
+    pub(super) fn waiting(&self) -> Arc<Line> {
+        let mut waiting = self.waiting.lock();
+        Arc::clone(waiting.get_or_insert_with(|| Arc::new(Line::open(Arc::clone(&self.finder)))))
+    }
+}
+
+/// The server of each partition.
+pub(super) type Table = Vec<Arc<Server>>;
+
+/// Which server has which partition.
+pub(super) struct Router {
+    address: Address,
+    servers: Mutex<HashMap<Arc<str>, Arc<Server>>>,
+    table: ArcSwap<Table>,
+    changed: watch::Sender<u64>,
+    stale: Notify,
+}
+
+impl Router {
+    pub(super) fn new(address: Address) -> Result<Arc<Self>, RedisError> {
+        let first = match address.mode {
+            Mode::Sentinel => Server::new(&address.master, Finder::Master(address.clone())),
+            Mode::Single | Mode::Cluster => {
+                let host = address.hosts.first().map_or("", String::as_str);
+                Server::new(host, Finder::At(address.client(host)?))
+            }
+        };
+        let table = vec![Arc::clone(&first); usize::from(PARTITIONS)];
+        Ok(Arc::new(Self {
+            servers: Mutex::new(HashMap::from([(Arc::clone(&first.name), first)])),
+            table: ArcSwap::from_pointee(table),
+            changed: watch::Sender::new(0),
+            stale: Notify::new(),
+            address,
+        }))
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.address.mode == Mode::Cluster
+    }
+
+    /// The server of a partition.
+    pub(super) fn of(&self, partition: u16) -> Option<Arc<Server>> {
+        self.table.load().get(usize::from(partition)).map(Arc::clone)
+    }
+
+    /// All servers that have a partition, each with one of its partitions.
+    pub(super) fn all(&self) -> Vec<(Arc<Server>, u16)> {
+        let mut found: Vec<(Arc<Server>, u16)> = Vec::new();
+        for (partition, server) in (0..).zip(self.table.load().iter()) {
+            if !found.iter().any(|(known, _)| Arc::ptr_eq(known, server)) {
+                found.push((Arc::clone(server), partition));
+            }
+        }
+        found
+    }
+
+    /// Tells of every change of the map.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Whether every server that has a partition can be reached.
+    pub(super) fn is_up(&self) -> bool {
+        self.all().iter().all(|(server, _)| server.line.is_up())
+    }
+
+    /// The server at `host:port`, which a redirection named; an empty host is the one that said so.
+    pub(super) fn at(&self, name: &str) -> Option<Arc<Server>> {
+        let mut servers = self.servers.lock();
+        if let Some(server) = servers.get(name) {
+            return Some(Arc::clone(server));
+        }
+        let client = self.address.client(name).ok()?;
+        let server = Server::new(name, Finder::At(client));
+        servers.insert(Arc::clone(&server.name), Arc::clone(&server));
+        Some(server)
+    }
+
+    /// A partition has moved.
+    pub(super) fn moved(&self, partition: u16, server: &Arc<Server>) {
+        self.table.rcu(|table| {
+            let mut table = Table::clone(table);
+            if let Some(place) = table.get_mut(usize::from(partition)) {
+                *place = Arc::clone(server);
+            }
+            table
+        });
+        self.changed.send_modify(|change| *change += 1);
+        self.stale.notify_one();
+    }
+
+    /// Keeps the map of a Cluster; ends with the engine.
+    pub(super) async fn keep(self: Arc<Self>) {
+        if !self.is_cluster() {
+            return;
+        }
+        let mut looks = interval(REFRESH);
+        loop {
+            tokio::select! {
+                _ = looks.tick() => {}
+                () = self.stale.notified() => {}
+            }
+            self.refresh().await;
+        }
+    }
+
+    /// Reads the map anew from the first server that answers.
+    async fn refresh(&self) {
+        let known: Vec<_> = self.servers.lock().values().map(Arc::clone).collect();
+        let seeds = self.address.hosts.iter().filter_map(|host| self.at(host));
+        for server in known.into_iter().chain(seeds.collect::<Vec<_>>()) {
+            if let Ok(Some(table)) = timeout(LOOK, self.read(&server)).await {
+                self.replace(table);
+                return;
+            }
+        }
+    }
+
+    async fn read(&self, server: &Server) -> Option<Table> {
+        let mut conn = server.line.ready(Instant::now() + LOOK).await?;
+        let ranges: Vec<Value> =
+            cmd("CLUSTER").arg("SLOTS").query_async(&mut conn.connection).await.ok()?;
+        let ranges: Vec<_> = ranges.iter().filter_map(|range| range_of(range, server)).collect();
+        let of = |partition: u16| {
+            let slot = slot(partition);
+            let range = ranges.iter().find(|(from, to, _)| (*from..=*to).contains(&slot));
+            range.and_then(|(_, _, name)| self.at(name)).or_else(|| self.of(partition))
+        };
+        (0..PARTITIONS).map(of).collect()
+    }
+
+    fn replace(&self, table: Table) {
+        let old = self.table.load();
+        let same = old.iter().zip(&table).all(|(old, new)| Arc::ptr_eq(old, new));
+        if same {
+            return;
+        }
+        let used: Vec<_> = table.iter().map(|server| Arc::clone(&server.name)).collect();
+        self.table.store(Arc::new(table));
+        self.servers.lock().retain(|name, _| used.contains(name));
+        self.changed.send_modify(|change| *change += 1);
+    }
+}
+
+/// First slot, last slot, and `host:port` of the master. An empty host is that of the server that
+/// was asked.
+fn range_of(range: &Value, asked: &Server) -> Option<(u16, u16, String)> {
+    let (from, to, master): (u16, u16, Vec<Value>) = match range {
+        Value::Array(parts) => (
+            from_redis_value_ref(parts.first()?).ok()?,
+            from_redis_value_ref(parts.get(1)?).ok()?,
+            from_redis_value_ref(parts.get(2)?).ok()?,
+        ),
+        _ => return None,
+    };
+    let host: Option<String> = from_redis_value_ref(master.first()?).ok()?;
+    let port: u16 = from_redis_value_ref(master.get(1)?).ok()?;
+    let host = match host.filter(|host| !host.is_empty() && host != "?") {
+        Some(host) if host.contains(':') => format!("[{host}]"),
+        Some(host) => host,
+        None => asked.name.rsplit_once(':').map(|(host, _)| host.to_owned())?,
+    };
+    Some((from, to, format!("{host}:{port}")))
+}

@@ -1,0 +1,14 @@
+-- Removes a member; the removal alone is told.
+-- ARGV: 2 Pub/Sub name, 3 PUBLISH or SPUBLISH, 4 id, 5 fence ('' for any), 6 incarnation that
+--   must assert it ('' for any).
+-- Answer: the incarnation that asserted it, '' where nothing was removed. Cost: O(1).
+
+local id, fence, incarnation = ARGV[4], ARGV[5], ARGV[6]
+local stored = member(id)
+if not stored then return '' end
+if fence ~= '' and stored.fence > fence then return '' end
+if incarnation ~= '' and stored.incarnation ~= incarnation then return '' end
+redis.call('HDEL', KEYS[2], id)
+counted(stored.state, -1)
+change('L', id, true)
+return stored.incarnation
