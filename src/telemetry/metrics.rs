@@ -83,6 +83,8 @@ metrics! {
     tokens_refused: Family<ByCode, Counter> = "tokens_refused", "Tokens refused, by code";
     /// Panics, each of which ended one session, connection or request.
     panics: Counter = "panics", "Panics, each of which ended one session, connection or request";
+    /// Connections ended with `flood`.
+    floods: Counter = "floods", "Connections ended because they sent too fast or did not read their answers";
     /// Connections that are open.
     connections: Gauge = "connections", "Connections that are open";
     /// Connections refused before a request was read, by reason.

@@ -60,9 +60,8 @@ pub(super) async fn feed(
     drop(headers);
     let conn = gateway.next_conn();
     let Some(wait) = query.wait else {
-        let port = Arc::new(StreamPort::new(Format::Feed(FeedFormat::new(Cursor::new(
-            &request.channels,
-        )))));
+        let format = Format::Feed(FeedFormat::new(Cursor::new(&request.channels)));
+        let port = Arc::new(StreamPort::new(format, Arc::clone(&gateway.metrics)));
         let driver = open_feed(&gateway, request, conn, Arc::clone(&port) as Arc<dyn LinkPort>)?;
         let body = StreamBody::new(port, driver, conn, false, Duration::ZERO);
         return Ok(response(body, "text/event-stream"));

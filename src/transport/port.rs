@@ -21,6 +21,7 @@ use crate::protocol::frame::Frame;
 use crate::protocol::sse;
 use crate::session::input::{ConnId, Input};
 use crate::telemetry::labels::Carrier;
+use crate::telemetry::metrics::Metrics;
 
 use super::feed_cursor::FeedFormat;
 
@@ -48,6 +49,7 @@ pub(super) enum Format {
 pub(super) struct StreamPort {
     state: Mutex<State>,
     carrier: Carrier,
+    metrics: Arc<Metrics>,
 }
 
 struct State {
@@ -61,11 +63,11 @@ struct State {
 }
 
 impl StreamPort {
-    pub(super) fn new(format: Format) -> Self {
+    pub(super) fn new(format: Format, metrics: Arc<Metrics>) -> Self {
         let carrier = if matches!(format, Format::Lines) { Carrier::Stream } else { Carrier::Sse };
         let (gathered, waker) = (BytesMut::new(), None);
         let state = State { format, gathered, blocked: false, answers: 0, closed: false, waker };
-        Self { state: Mutex::new(state), carrier }
+        Self { state: Mutex::new(state), carrier, metrics }
     }
 }
 
@@ -108,6 +110,7 @@ impl LinkPort for StreamPort {
             state.answers += frames.iter().map(Frame::len).sum::<usize>();
         }
         if state.answers > ANSWERS_BYTES_MAX {
+            self.metrics.floods.inc();
             let refusal = Refusal::new(ErrorCode::Flood).because("answers are not read");
             state.put(&down::link_error(&refusal, Scope::Link));
             state.closed = true;
@@ -252,13 +255,14 @@ mod tests {
     #[test]
     fn a_stream_that_is_asked_for_answers_and_not_read_is_ended_at_a_bound() {
         // spec: M40, B1
-        let port = StreamPort::new(Format::Lines);
+        let port = StreamPort::new(Format::Lines, Arc::default());
         let echo = LinkDown::Echo { id: &"x".repeat(64) }.encode();
         for _ in 0..10_000 {
             let _ = port.write(std::slice::from_ref(&echo));
         }
         let state = port.state.lock();
         assert!(state.closed);
+        assert_eq!(port.metrics.floods.get(), 1);
         let bound = GATHER_BYTES + ANSWERS_BYTES_MAX + 1024;
         assert!((ANSWERS_BYTES_MAX..bound).contains(&state.gathered.len()));
         assert!(std::str::from_utf8(&state.gathered).unwrap().contains(r#""code":"flood""#));
@@ -266,7 +270,7 @@ mod tests {
 
     #[test]
     fn session_frames_of_any_size_do_not_end_a_stream() {
-        let port = StreamPort::new(Format::Lines);
+        let port = StreamPort::new(Format::Lines, Arc::default());
         let large = Frame::new(&vec![b'x'; 200 << 10]);
         assert_eq!(port.write(&[large]), Flow::Blocked);
         assert!(!port.state.lock().closed);

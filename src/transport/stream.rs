@@ -59,7 +59,8 @@ async fn begin(
     let body = read_body(&headers, body, limits.body_bytes, limits.body_timeout).await?;
     let bearer = bearer(&gateway, &headers)?;
     let mut frames = body::parse(&body, 1, limits.frame_bytes)?.into_iter();
-    let (conn, port) = (gateway.next_conn(), Arc::new(StreamPort::new(format)));
+    let (conn, metrics) = (gateway.next_conn(), Arc::clone(&gateway.metrics));
+    let port = Arc::new(StreamPort::new(format, metrics));
     let (driver, filler) = match frames.next() {
         Some(Up::Link(LinkUp::Open(head))) => {
             let filler = head.filler;

@@ -125,7 +125,7 @@ async fn a_websocket_that_asks_and_does_not_read_is_not_read_until_it_does() {
     let padding = "x".repeat(50);
     let asked = |number: usize| json!({ "l": "echo", "id": format!("{number}{padding}") });
     let (mut many, mut rest) = (0, Vec::new());
-    // Without a bound all 400000 would be read, and 30 MB of answers kept.
+    // Without a bound all 400000 would be read, and 36 MB of answers kept.
     'asks: while many < 400_000 {
         let echoes = (many..many + 1000)
             .flat_map(|number| frame(FIN | TEXT, asked(number).to_string().as_bytes()));

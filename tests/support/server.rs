@@ -99,11 +99,12 @@ impl Server {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    /// Its private memory, in bytes (Linux `smaps_rollup`: `Private_Clean` and `Private_Dirty`).
+    /// Its private memory, in bytes (Linux `smaps_rollup`: `Private_Dirty`; what is clean is the
+    /// program's own text, private or shared as other servers come and go).
     pub fn private_memory(&self) -> u64 {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
         let text = std::fs::read_to_string(path).expect("smaps_rollup");
-        let private = text.lines().filter(|line| line.starts_with("Private_"));
+        let private = text.lines().filter(|line| line.starts_with("Private_Dirty:"));
         let kib = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
         kib.sum::<u64>() * 1024
     }

@@ -50,7 +50,7 @@ pub(super) fn serve(
     nonce: String,
     bearer: Option<String>,
 ) {
-    let port = Arc::new(WsPort::new(stream));
+    let port = Arc::new(WsPort::new(stream, Arc::clone(&gateway.metrics)));
     let conn = gateway.next_conn();
     let timer = Some(Box::pin(sleep(gateway.config.session.open_timeout)));
     let opening = Box::new(Opening { nonce, bearer });

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
@@ -14,6 +15,7 @@ use crate::protocol::down::{self, Scope};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::telemetry::labels::Carrier;
+use crate::telemetry::metrics::Metrics;
 use crate::transport::port::ANSWERS_BYTES_MAX;
 
 use super::codec::{Failure, close_frame};
@@ -28,6 +30,7 @@ const ANSWERS_BYTES: usize = 16 << 10;
 /// A connection that is written to.
 pub(super) struct WsPort {
     pub(super) stream: TcpStream,
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
 
@@ -77,8 +80,8 @@ pub(super) enum Drained {
 }
 
 impl WsPort {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, state: Mutex::default() }
+    pub(super) fn new(stream: TcpStream, metrics: Arc<Metrics>) -> Self {
+        Self { stream, metrics, state: Mutex::default() }
     }
 
     /// Writes bytes that are no session's: a pong, a close.
@@ -97,6 +100,9 @@ impl WsPort {
 
     /// Fails the connection: a close frame, and nothing after.
     pub(super) fn fail(&self, failure: Failure) {
+        if failure == Failure::Flood {
+            self.metrics.floods.inc();
+        }
         self.control(close_frame(failure.close_code(), &failure.to_string()));
         self.finish();
     }
@@ -246,6 +252,7 @@ impl LinkPort for WsPort {
             state.queue.extend(frames.iter().map(Frame::websocket));
         }
         if state.answers > ANSWERS_BYTES_MAX {
+            self.metrics.floods.inc();
             state.end_flood();
         }
         Flow::Blocked
