@@ -14,6 +14,7 @@
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod faults;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -77,6 +77,9 @@ impl Call {
         connection: &mut MultiplexedConnection,
         asking: bool,
     ) -> Result<Value, RedisError> {
+        if !asking && self.replicas.is_none() {
+            return connection.send_packed_command(&self.evalsha).await?.extract_error();
+        }
         let mut sent = pipe();
         if asking {
             sent.cmd("ASKING").ignore();

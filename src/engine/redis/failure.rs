@@ -1,6 +1,6 @@
 //! What each error of Redis means: the one table (contract F4).
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, ServerError};
 
 use crate::engine::types::EngineError;
 
@@ -32,47 +32,38 @@ pub(super) enum Failure {
 impl Failure {
     /// Reads an error.
     pub(super) fn of(error: &RedisError) -> Self {
-        let redirect = || error.redirect_node().map(|(address, _)| address.to_owned());
         match error.kind() {
-            ErrorKind::Server(ServerErrorKind::Moved) => {
-                redirect().map_or(Self::Later, Self::Moved)
-            }
-            ErrorKind::Server(ServerErrorKind::Ask) => redirect().map_or(Self::Later, Self::Ask),
-            ErrorKind::Server(ServerErrorKind::NoScript) => Self::Load,
-            ErrorKind::Server(
-                ServerErrorKind::BusyLoading
-                | ServerErrorKind::TryAgain
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown,
-            ) => Self::Later,
-            ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::Reroute,
-            ErrorKind::Server(ServerErrorKind::NoPerm) => Self::Refused("NOPERM"),
-            ErrorKind::Server(ServerErrorKind::CrossSlot) => Self::Refused("CROSSSLOT"),
-            ErrorKind::AuthenticationFailed => Self::Refused("WRONGPASS"),
-            _ if error.is_timeout() => Self::Late,
-            _ if error.is_connection_refusal() => Self::Later,
-            _ if error.is_unrecoverable_error() || error.is_io_error() => Self::Lost,
-            _ => Self::of_code(error),
+            ErrorKind::AuthenticationFailed => return Self::Refused("WRONGPASS"),
+            ErrorKind::Server(_) | ErrorKind::Extension => {}
+            _ if error.is_timeout() => return Self::Late,
+            _ if error.is_connection_refusal() => return Self::Later,
+            _ if error.is_unrecoverable_error() || error.is_io_error() => return Self::Lost,
+            _ => return Self::Broken,
+        }
+        // That of a pipeline keeps those of its commands within.
+        match error.clone().into_server_errors() {
+            Some(errors) => errors.first().map_or(Self::Broken, |(_, error)| Self::said(error)),
+            None => Self::Broken,
         }
     }
 
-    /// What the library has no name for, and what a script was refused within: there the code may
-    /// stand in the text.
-    fn of_code(error: &RedisError) -> Self {
-        let (code, detail) = (error.code().unwrap_or_default(), error.detail().unwrap_or_default());
-        let says = |name: &str| {
-            code == name || detail.starts_with(name) || detail.contains(&format!("-{name} "))
-        };
-        match () {
-            () if says("BUSY") => Self::Later,
-            () if says("OOM") => Self::Full,
-            () if says("READONLY") => Self::Reroute,
-            () if says("MISCONF") => Self::Refused("MISCONF"),
-            () if says("NOREPLICAS") => Self::Refused("NOREPLICAS"),
-            () if says("NOPERM") => Self::Refused("NOPERM"),
-            () if says("NOAUTH") => Self::Refused("NOAUTH"),
-            () if says("WRONGTYPE") => Self::Refused("WRONGTYPE"),
-            () => Self::Broken,
+    fn said(error: &ServerError) -> Self {
+        let detail = error.details().unwrap_or_default();
+        let redirect = || detail.split(' ').nth(1).map(str::to_owned);
+        match error.code() {
+            "NOSCRIPT" => Self::Load,
+            "MOVED" => redirect().map_or(Self::Later, Self::Moved),
+            "ASK" => redirect().map_or(Self::Later, Self::Ask),
+            "LOADING" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" => Self::Later,
+            "READONLY" => Self::Reroute,
+            "OOM" => Self::Full,
+            "MISCONF" => Self::Refused("MISCONF"),
+            "NOREPLICAS" => Self::Refused("NOREPLICAS"),
+            "NOPERM" => Self::Refused("NOPERM"),
+            "NOAUTH" => Self::Refused("NOAUTH"),
+            "WRONGTYPE" => Self::Refused("WRONGTYPE"),
+            "CROSSSLOT" => Self::Refused("CROSSSLOT"),
+            _ => Self::Broken,
         }
     }
 
@@ -89,38 +80,35 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
-    use redis::make_extension_error;
+    use redis::{Value, make_extension_error, parse_redis_value};
 
     use super::*;
 
-    fn server(kind: ServerErrorKind, detail: &str) -> RedisError {
-        (ErrorKind::Server(kind), "", detail.to_owned()).into()
-    }
-
-    fn code(code: &str) -> Failure {
-        Failure::of(&make_extension_error(code.to_owned(), Some("why".to_owned())))
+    /// What the library makes of a line that a server sends.
+    fn line(text: &str) -> Failure {
+        let value = parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap();
+        Failure::of(&value.extract_error().unwrap_err())
     }
 
     // spec: F4
     #[test]
     fn each_error_of_redis_has_its_meaning() {
-        use ServerErrorKind as Kind;
-        let moved = server(Kind::Moved, "3999 127.0.0.1:6381");
-        assert_eq!(Failure::of(&moved), Failure::Moved("127.0.0.1:6381".to_owned()));
-        let ask = server(Kind::Ask, "3999 127.0.0.1:6381");
-        assert_eq!(Failure::of(&ask), Failure::Ask("127.0.0.1:6381".to_owned()));
-        for kind in [Kind::BusyLoading, Kind::TryAgain, Kind::ClusterDown, Kind::MasterDown] {
-            assert_eq!(Failure::of(&server(kind, "")), Failure::Later);
+        let there = "127.0.0.1:6381".to_owned();
+        assert_eq!(line("MOVED 3999 127.0.0.1:6381"), Failure::Moved(there.clone()));
+        assert_eq!(line("ASK 3999 127.0.0.1:6381"), Failure::Ask(there));
+        for later in ["LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "BUSY"] {
+            assert_eq!(line(&format!("{later} why")), Failure::Later, "{later}");
         }
-        assert_eq!(Failure::of(&server(Kind::ReadOnly, "")), Failure::Reroute);
-        assert_eq!(Failure::of(&server(Kind::NoScript, "")), Failure::Load);
-        assert_eq!(Failure::of(&server(Kind::NoPerm, "")), Failure::Refused("NOPERM"));
-        assert_eq!(code("BUSY"), Failure::Later);
-        assert_eq!(code("OOM"), Failure::Full);
-        for refused in ["MISCONF", "NOREPLICAS", "WRONGTYPE"] {
-            assert_eq!(code(refused), Failure::Refused(refused));
+        assert_eq!(line("READONLY You can't write against a read only replica."), Failure::Reroute);
+        assert_eq!(line("NOSCRIPT No matching script."), Failure::Load);
+        assert_eq!(line("OOM command not allowed. script: abc, on @user_script:1."), Failure::Full);
+        for refused in ["MISCONF", "NOREPLICAS", "WRONGTYPE", "NOPERM", "CROSSSLOT"] {
+            assert_eq!(line(&format!("{refused} why")), Failure::Refused(refused));
         }
-        assert_eq!(code("SOMETHING"), Failure::Broken);
+        assert_eq!(line("ERR something"), Failure::Broken);
+        let local = make_extension_error("SOMETHING".to_owned(), None);
+        assert_eq!(Failure::of(&local), Failure::Broken);
+        assert!(Value::Nil.extract_error().is_ok());
     }
 
     // spec: P2, F4

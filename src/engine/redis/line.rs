@@ -1,6 +1,7 @@
 //! A connection to one server that is made again whenever it breaks, by a task of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -35,21 +36,20 @@ pub(super) enum Finder {
 
 impl Finder {
     /// A client of the server as it is found now.
-    pub(super) async fn find(&self) -> Result<Client, RedisError> {
+    async fn find(&self) -> Result<Client, RedisError> {
         match self {
             Self::At(client) => Ok(client.clone()),
-            Self::Master(address) => {
-                let mut last = (ErrorKind::MasterNameNotFoundBySentinel, "no Sentinel").into();
-                for sentinel in &address.hosts {
-                    match timeout(CONNECT, ask(address, sentinel)).await {
-                        Ok(Ok(found)) => return address.client(&found),
-                        Ok(Err(error)) => last = error,
-                        Err(_) => {}
-                    }
-                }
-                Err(last)
-            }
+            Self::Master(address) => address.client(&master(address).await?),
         }
+    }
+
+    /// Whether the Sentinels name another server than the one connected to. One that was
+    /// superseded takes writes until it is told, and those are lost.
+    async fn is_superseded(&self, connected: &Client) -> bool {
+        let Self::Master(address) = self else { return false };
+        let Ok(found) = master(address).await else { return false };
+        let named = address.client(&found);
+        named.is_ok_and(|client| addr(&client) != addr(connected))
     }
 
     /// Whether a server that was found must say that it is a master: one that a Sentinel named may
@@ -57,6 +57,23 @@ impl Finder {
     fn must_be_master(&self) -> bool {
         matches!(self, Self::Master(_))
     }
+}
+
+fn addr(client: &Client) -> String {
+    client.get_connection_info().addr().to_string()
+}
+
+/// `host:port` of the master, by the first Sentinel that answers.
+async fn master(address: &Address) -> Result<String, RedisError> {
+    let mut last = (ErrorKind::MasterNameNotFoundBySentinel, "no Sentinel").into();
+    for sentinel in &address.hosts {
+        match timeout(CONNECT, ask(address, sentinel)).await {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(error)) => last = error,
+            Err(_) => {}
+        }
+    }
+    Err(last)
 }
 
 async fn ask(address: &Address, sentinel: &str) -> Result<String, RedisError> {
@@ -76,11 +93,11 @@ pub(super) fn settings() -> AsyncConnectionConfig {
         .set_pipeline_buffer_size(QUEUE)
 }
 
-/// Makes one connection.
+/// Makes one connection, and says to whom.
 pub(super) async fn connect(
     finder: &Finder,
     settings: &AsyncConnectionConfig,
-) -> Result<MultiplexedConnection, RedisError> {
+) -> Result<(Client, MultiplexedConnection), RedisError> {
     let client = finder.find().await?;
     let mut connection = client.get_multiplexed_async_connection_with_config(settings).await?;
     if finder.must_be_master() {
@@ -92,7 +109,7 @@ pub(super) async fn connect(
             );
         }
     }
-    Ok(connection)
+    Ok((client, connection))
 }
 
 /// One connection of a line.
@@ -106,14 +123,16 @@ pub(super) struct Conn {
 pub(super) struct Line {
     now: watch::Receiver<Option<Conn>>,
     broken: mpsc::Sender<u64>,
+    reached: Arc<AtomicBool>,
 }
 
 impl Line {
     pub(super) fn open(finder: Arc<Finder>) -> Self {
         let (state, now) = watch::channel(None);
         let (broken, reports) = mpsc::channel(16);
-        tokio::spawn(keep(finder, state, reports));
-        Self { now, broken }
+        let reached = Arc::new(AtomicBool::new(false));
+        tokio::spawn(keep(finder, state, reports, Arc::clone(&reached)));
+        Self { now, broken, reached }
     }
 
     /// The connection, as soon as there is one, but not after `by`.
@@ -127,6 +146,11 @@ impl Line {
         self.now.borrow().is_some()
     }
 
+    /// Whether there ever was a connection.
+    pub(super) fn was_up(&self) -> bool {
+        self.reached.load(Relaxed)
+    }
+
     /// Says that a connection is of no use any more.
     pub(super) fn broke(&self, conn: &Conn) {
         // A full queue holds this report already.
@@ -138,16 +162,18 @@ async fn keep(
     finder: Arc<Finder>,
     state: watch::Sender<Option<Conn>>,
     mut reports: mpsc::Receiver<u64>,
+    reached: Arc<AtomicBool>,
 ) {
     let (settings, mut number, mut delay) = (settings(), 0, BACKOFF.0);
     while !state.is_closed() {
         match connect(&finder, &settings).await {
-            Ok(connection) => {
+            Ok((client, connection)) => {
                 number += 1;
                 delay = BACKOFF.0;
                 let conn = Conn { number, connection };
+                reached.store(true, Relaxed);
                 state.send_replace(Some(conn.clone()));
-                watch_over(conn, &state, &mut reports).await;
+                watch_over(conn, (&finder, &client), &state, &mut reports).await;
                 state.send_replace(None);
             }
             Err(error) => tracing::debug!(%error, "Redis was not reached"),
@@ -163,6 +189,7 @@ async fn keep(
 /// Returns when the connection is of no use, or nobody wants it.
 async fn watch_over(
     mut conn: Conn,
+    (finder, client): (&Finder, &Client),
     state: &watch::Sender<Option<Conn>>,
     reports: &mut mpsc::Receiver<u64>,
 ) {
@@ -184,6 +211,9 @@ async fn watch_over(
                 }
                 if silent >= SILENT {
                     return tracing::warn!("Redis does not answer: connecting again");
+                }
+                if finder.is_superseded(client).await {
+                    return tracing::warn!("the Sentinels name another master");
                 }
             }
         }

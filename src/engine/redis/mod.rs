@@ -20,7 +20,6 @@ mod script;
 mod store;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -74,7 +73,6 @@ pub struct RedisStats {
 pub struct RedisEngine {
     store: Arc<Store>,
     backplane: Arc<Backplane>,
-    reached: AtomicBool,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -99,7 +97,7 @@ impl RedisEngine {
             tokio::spawn(Arc::clone(&router).keep()),
             tokio::spawn(Arc::clone(&backplane).keep()),
         ];
-        Ok(Arc::new(Self { store, backplane, reached: AtomicBool::new(false), tasks }))
+        Ok(Arc::new(Self { store, backplane, tasks }))
     }
 
     /// What the engine did.
@@ -123,10 +121,10 @@ impl Engine for RedisEngine {
     }
 
     fn health(&self) -> Health {
-        if self.store.caller.router.is_up() {
-            self.reached.store(true, Relaxed);
+        let router = &self.store.caller.router;
+        if router.is_up() {
             Health::Ready
-        } else if self.reached.load(Relaxed) {
+        } else if router.was_up() {
             Health::Degraded
         } else {
             Health::Starting

@@ -105,6 +105,11 @@ impl Router {
         self.all().iter().all(|(server, _)| server.line.is_up())
     }
 
+    /// Whether every one of them ever was.
+    pub(super) fn was_up(&self) -> bool {
+        self.all().iter().all(|(server, _)| server.line.was_up())
+    }
+
     /// The server at `host:port`, which a redirection named; an empty host is the one that said so.
     pub(super) fn at(&self, name: &str) -> Option<Arc<Server>> {
         let mut servers = self.servers.lock();

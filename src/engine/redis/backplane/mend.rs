@@ -84,7 +84,8 @@ impl Shared {
         self.names.stand(name, Some(Stand { at: seen.at.clone(), ..now.clone() }));
         match (seen.kind, now.kind) {
             (_, Kind::Log) => self.fill(name, channel).await,
-            (Kind::Nothing, Kind::Nothing) => {
+            (Kind::Nothing, Kind::Nothing) if seen.at.epoch == now.at.epoch => {
+                // What is missing is counted when the next one comes.
                 self.names.stand(name, Some(now));
                 Ok(())
             }

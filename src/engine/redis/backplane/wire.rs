@@ -48,7 +48,7 @@ impl Wire {
             }
             Ok(())
         };
-        let connection = connect(finder, &settings().set_push_sender(sender)).await?;
+        let (_, connection) = connect(finder, &settings().set_push_sender(sender)).await?;
         Ok(Self { connection, pushes, overflowed, leaving, cluster })
     }
 
