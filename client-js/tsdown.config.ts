@@ -1,5 +1,5 @@
 import { defineConfig, type UserConfig } from "tsdown";
-import { minify } from "./scripts/minify.ts";
+import { compress, shortNames } from "./scripts/minify.ts";
 
 // What a page loads with a script tag, and the same as one module: no import, minified.
 const page: UserConfig = {
@@ -10,8 +10,17 @@ const page: UserConfig = {
   clean: false,
   outputOptions: { generatedCode: { symbols: false } },
   // Each of the two minifiers finds what the other does not.
-  plugins: [{ name: "terser", renderChunk: (code, { exports }) => minify(code, exports) }],
-  minify: true,
+  plugins: [
+    { name: "terser", renderChunk: (code) => compress(code) },
+    {
+      name: "names",
+      generateBundle(_, files) {
+        for (const file of Object.values(files))
+          if (file.type === "chunk") file.code = shortNames(file.code);
+      },
+    },
+  ],
+  minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } },
 };
 
 const config: ReturnType<typeof defineConfig> = defineConfig([

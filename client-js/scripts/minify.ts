@@ -1,43 +1,64 @@
 /**
- * Makes a page's bundle small: Terser, and short names for the properties that nobody outside can see.
- * Seen from outside, and kept, is what the interfaces of the API, the wire and the surroundings declare,
- * and what the platform itself defines (Terser's own list).
+ * Makes a page's bundle small: Terser, and short names for what nobody outside can see. Seen from
+ * outside, and kept, is what the interfaces of the API, the wire and the surroundings declare, and what
+ * the objects of the platform have.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { minify as terser } from "terser";
 import ts from "typescript";
+import { shorten } from "./names.ts";
+
+const SOURCE: URL = new URL("../src/", import.meta.url);
 
 /** Where names are declared that mean something outside of the bundle. */
-const OUTSIDE: readonly string[] = ["api", "env", "errors", "protocol/frames", "strategy/kept"];
+const OUTSIDE: readonly string[] = ["api.ts", "env.ts", "errors.ts", "protocol/frames.ts"];
 
 /** What the script puts into the page: the one name at the top level that others see. */
 const GLOBAL = "Throughline";
 
-/** Of the iterator protocol (ECMA-262, "The Iterator Interface"), which Terser's list leaves out. */
+/** What the client uses of the platform, beside what `env.ts` declares. */
+const PLATFORM: readonly object[] = [
+  ...[Array, Map, Set, Promise, String, Number, RegExp, Error, Function, Object],
+  ...[AbortController, AbortSignal, EventTarget, Response, URL, TextDecoder],
+  ...[ReadableStream, ReadableStreamDefaultReader],
+].flatMap((type) => [type, type.prototype]);
+
+/** Of the iterator protocol (ECMA-262, "The Iterator Interface"). */
 const ITERATOR: readonly string[] = ["next", "return", "done", "value"];
 
-function declared(path: URL): string[] {
+/** The members that a file declares; `words` adds its texts, which may be keys of a table. */
+function declared(file: string, words: boolean): string[] {
   const names: string[] = [];
-  const source = ts.createSourceFile(path.href, readFileSync(path, "utf8"), ts.ScriptTarget.Latest);
+  const text = readFileSync(new URL(file, SOURCE), "utf8");
   const visit = (node: ts.Node): void => {
     const named = ts.isTypeElement(node) || ts.isClassElement(node) ? node.name : undefined;
-    if (named && (ts.isIdentifier(named) || ts.isStringLiteral(named))) names.push(named.text);
-    // A word of the wire may be the key of a table.
-    if (ts.isStringLiteral(node)) names.push(node.text);
+    if (named && ts.isIdentifier(named)) names.push(named.text);
+    if (words && ts.isStringLiteral(node)) names.push(node.text);
     ts.forEachChild(node, visit);
   };
-  visit(source);
+  visit(ts.createSourceFile(file, text, ts.ScriptTarget.Latest));
   return names;
 }
 
-/** The code, minified. `names` are kept beside those that are declared. */
-export async function minify(code: string, names: readonly string[]): Promise<string> {
-  const outside = OUTSIDE.flatMap((name) =>
-    declared(new URL(`../src/${name}.ts`, import.meta.url)),
-  );
-  const { code: minified = code } = await terser(code, {
+const outside: Set<string> = new Set([
+  ...OUTSIDE.flatMap((file) => declared(file, true)),
+  ...[...PLATFORM, Math, JSON].flatMap((object) => Object.getOwnPropertyNames(object)),
+  ...ITERATOR,
+]);
+
+const inside: Set<string> = new Set(
+  readdirSync(SOURCE, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .flatMap((file) => declared(file, false))
+    .filter((name) => !outside.has(name)),
+);
+
+/** The code with less of everything but names, which {@link shortNames} needs as they are. */
+export async function compress(code: string): Promise<string> {
+  const { code: compressed = code } = await terser(code, {
     ecma: 2020,
     toplevel: true,
+    mangle: false,
     compress: {
       passes: 4,
       top_retain: [GLOBAL],
@@ -47,10 +68,12 @@ export async function minify(code: string, names: readonly string[]): Promise<st
       unsafe_arrows: true,
       unsafe_methods: true,
     },
-    mangle: {
-      reserved: [GLOBAL],
-      properties: { reserved: [...outside, ...ITERATOR, ...names], keep_quoted: true },
-    },
   });
-  return minified;
+  return compressed;
+}
+
+/** The code with short names. */
+export function shortNames(code: string): string {
+  const isPrivate = (name: string): boolean => inside.has(name);
+  return shorten(code, { isPrivate, isOutside: (name) => outside.has(name) }, GLOBAL);
 }

@@ -1,0 +1,182 @@
+/**
+ * Short names for what nobody outside sees, chosen for what gzip makes of them: what had one name in the
+ * source has one name in the bundle, be it variables of many functions or a property, so that the same
+ * code is the same text. Which name is then found by trying.
+ */
+import { gzipSync } from "node:zlib";
+import { type Use, usesOf, type Variable } from "./scopes.ts";
+
+/** Everything that had one name in the source. */
+interface Word {
+  readonly text: string;
+  readonly rivals: Set<Word>;
+  isProperty: boolean;
+  uses: number;
+  name: string;
+}
+
+/** What is known of the names of properties. */
+export interface Properties {
+  /** Whether nobody outside sees it. */
+  isPrivate(name: string): boolean;
+  /** Whether somebody outside does. */
+  isOutside(name: string): boolean;
+}
+
+/** Changes that are tried: each takes half a millisecond. */
+const TRIES = 8000;
+
+const LETTERS: readonly string[] = [..."etnriasocludpfmhg_vybxSCwTEDOkAjMNPFILRzBVHUWGKqJYXZQ$"];
+const NAMES: readonly string[] = [
+  ...LETTERS,
+  ...LETTERS.flatMap((first) => LETTERS.map((second) => first + second)),
+];
+/** Of two letters, and taken (ECMA-262, "Keywords and Reserved Words"). */
+const KEYWORDS: readonly string[] = ["do", "if", "in"];
+
+/** The same sequence in each build (Park and Miller's generator); from 0 to below 1. */
+function dice(): () => number {
+  let seed = 1;
+  return () => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed / 2_147_483_647;
+  };
+}
+
+/** A piece of the text: what stands before an identifier, and what that is called. */
+interface Piece {
+  readonly before: string;
+  readonly role: Use["role"];
+  readonly property: { readonly name: string };
+  readonly variable: { readonly name: string };
+}
+
+class Bundle {
+  readonly words: Map<string, Word> = new Map();
+  private readonly pieces: readonly Piece[];
+  private readonly rest: string;
+  private readonly fixed: Set<string> = new Set(KEYWORDS);
+  private readonly properties: Properties;
+
+  constructor(code: string, properties: Properties) {
+    this.properties = properties;
+    let end = 0;
+    this.pieces = usesOf(code).map(({ text, variable, role, ...use }) => {
+      const before = code.slice(end, use.start);
+      end = use.end;
+      if (!variable && role !== "property") this.fixed.add(text);
+      const isPrivate = role !== "variable" && role !== "export" && properties.isPrivate(text);
+      const outside = { name: text };
+      return {
+        before,
+        role,
+        property: isPrivate ? this.property(text) : outside,
+        variable: variable ? this.variable(variable) : outside,
+      };
+    });
+    this.rest = code.slice(end);
+    const all = [...this.words.values()];
+    const names = all.filter(({ isProperty }) => isProperty);
+    for (const word of names) for (const other of names) word.rivals.add(other);
+    for (const word of all) word.rivals.delete(word);
+  }
+
+  private word(name: string): Word {
+    // The bundler numbers what had one name in two modules.
+    const text = name.replace(/\$\d+$/, "");
+    const found = this.words.get(text);
+    const word = found ?? { text, rivals: new Set(), isProperty: false, uses: 0, name: "" };
+    this.words.set(text, word);
+    return word;
+  }
+
+  private property(name: string): Word {
+    const word = this.word(name);
+    word.isProperty = true;
+    word.uses++;
+    return word;
+  }
+
+  private variable({ name, rivals }: Variable): Word {
+    const word = this.word(name);
+    word.uses++;
+    for (const rival of rivals) word.rivals.add(this.word(rival.name));
+    return word;
+  }
+
+  /** Whether the word may have its name beside those of its rivals. */
+  isSound({ name, isProperty, rivals }: Word): boolean {
+    if (this.fixed.has(name) || (isProperty && this.properties.isOutside(name))) return false;
+    for (const rival of rivals) if (rival.name === name) return false;
+    return true;
+  }
+
+  /** The text with the names that the words have now. */
+  print(): string {
+    let text = "";
+    for (const { before, role, property, variable } of this.pieces) {
+      text += before;
+      if (role === "property") text += property.name;
+      else if (role === "export") text += `${variable.name} as ${property.name}`;
+      else if (role === "variable" || property.name === variable.name) text += variable.name;
+      else text += `${property.name}:${variable.name}`;
+    }
+    return text + this.rest;
+  }
+}
+
+const sizeOf = (code: string): number => gzipSync(code, { level: 9 }).length;
+
+/**
+ * The code with short names.
+ * @param kept a variable that keeps its name.
+ */
+export function shorten(code: string, properties: Properties, kept: string): string {
+  const bundle = new Bundle(code, properties);
+  const words: Word[] = [];
+  for (const word of bundle.words.values()) {
+    if (word.text === kept) word.name = kept;
+    else words.push(word);
+  }
+  words.sort((a, b) => b.uses - a.uses);
+  for (const word of words) {
+    const name = NAMES.find((name) => bundle.isSound({ ...word, name }));
+    word.name = name ?? word.text;
+  }
+  search(bundle, words);
+  const short = bundle.print();
+  prove(code, short);
+  return short;
+}
+
+/** Gives a word another name, and its old one to those that had it, where the whole becomes no larger. */
+function search(bundle: Bundle, words: readonly Word[]): void {
+  const roll = dice();
+  let best = sizeOf(bundle.print());
+  for (let tried = 0; tried < TRIES; tried++) {
+    // What is used often matters more.
+    const word = words[Math.floor(roll() ** 2 * words.length)];
+    // A variable may have the name of the property that it comes from: then it is written once.
+    const name = roll() < 0.1 ? word?.text : LETTERS[Math.floor(roll() * LETTERS.length)];
+    if (!word || !name || word.name === name) continue;
+    const before = word.name;
+    const moved = [word, ...[...word.rivals].filter((rival) => rival.name === name)];
+    for (const other of moved) other.name = other === word ? name : before;
+    const sound = moved.every((other) => bundle.isSound(other));
+    const size = sound ? sizeOf(bundle.print()) : Infinity;
+    if (size <= best) best = size;
+    else for (const other of moved) other.name = other === word ? before : name;
+  }
+}
+
+/** @throws {Error} where an identifier stands for another variable than before. */
+function prove(code: string, short: string): void {
+  const after = usesOf(short);
+  const twins = new Map<Variable, Variable | undefined>();
+  for (const [at, { text, variable, role }] of usesOf(code).entries()) {
+    const twin = after[at];
+    if (variable && !twins.has(variable)) twins.set(variable, twin?.variable);
+    if (twin?.role !== role || (variable && twins.get(variable)) !== twin.variable)
+      throw new Error(`${text} became ${twin?.text}`);
+  }
+}
