@@ -31,10 +31,10 @@ export function createBacklog<Item extends { position: string }>(
   let ended = false;
   const takers: ((result: IteratorResult<Item, undefined>) => void)[] = [];
   const give = (): void => {
-    while (takers.length > 0 && (ended || items.length > 0)) {
+    while (takers.length && (ended || items.length)) {
       const item = items.shift();
       backlog.at = item?.position;
-      takers.shift()?.(item ? { value: item, done: false } : { value: undefined, done: true });
+      takers.shift()?.({ value: item, done: !item } as IteratorResult<Item, undefined>);
     }
   };
   const backlog: Backlog<Item> = {

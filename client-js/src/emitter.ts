@@ -15,8 +15,7 @@ export interface Emitter<Events> {
 export function createEmitter<Events>(report: (error: unknown) => void): Emitter<Events> {
   // An entry of its own for each call, so that one function given twice is two listeners.
   const all = new Set<readonly [keyof Events, (value: never) => void]>();
-  const of = (kind: keyof Events): ((value: never) => void)[] =>
-    [...all].filter(([other]) => other === kind).map(([, listener]) => listener);
+  const of = (kind: keyof Events) => [...all].filter(([other]) => other === kind);
   return {
     on(kind, listener) {
       const entry = [kind, listener] as const;
@@ -25,7 +24,7 @@ export function createEmitter<Events>(report: (error: unknown) => void): Emitter
     },
     has: (kind) => of(kind).length > 0,
     emit(kind, value) {
-      for (const listener of of(kind)) {
+      for (const [, listener] of of(kind)) {
         try {
           listener(value as never);
         } catch (error) {

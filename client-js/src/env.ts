@@ -1,5 +1,4 @@
 /** Everything impure that the client touches. Tests and other runtimes give their own. */
-import { FORM } from "./protocol/body.ts";
 
 /** What the client needs of the page that it runs in. */
 export interface Page {
@@ -52,44 +51,33 @@ export interface Env {
   report(error: unknown): void;
 }
 
-function sessionStorage(): Store | undefined {
-  try {
-    return globalThis.sessionStorage;
-  } catch {
-    // A sandboxed page may not even look (WHATWG HTML, "The sessionStorage getter").
-    return undefined;
-  }
-}
-
-function page(): Page | undefined {
-  if (typeof document === "undefined" || typeof window === "undefined") return undefined;
-  return {
-    visible: () => document.visibilityState !== "hidden",
-    listen(kind, listener) {
-      const target = kind === "visibilitychange" ? document : window;
-      const call = (event: Event & { persisted?: boolean }): void => listener(!!event.persisted);
-      target.addEventListener(kind, call);
-      return () => target.removeEventListener(kind, call);
-    },
-  };
-}
-
 /** The surroundings as they are, with the caller's own in their place. */
 export function createEnv(own: Partial<Env> = {}): Env {
   const all = globalThis as Partial<typeof globalThis>;
+  const { document } = all;
   return {
     fetch: all.fetch?.bind(globalThis),
     WebSocket: all.WebSocket as Env["WebSocket"],
     EventSource: all.EventSource as Env["EventSource"],
     setTimeout: (call, delayMs) => setTimeout(call, delayMs),
     clearTimeout: (timer) => clearTimeout(timer as number),
-    now: () => Date.now(),
-    random: () => Math.random(),
-    storage: sessionStorage(),
-    beacon: (url, body) =>
-      all.navigator?.sendBeacon?.(url, new Blob([body], { type: FORM })) ?? false,
-    page: page(),
-    base: all.document?.baseURI,
+    now: Date.now,
+    random: Math.random,
+    // A sandboxed page may not even look: it throws (WHATWG HTML, "The sessionStorage getter").
+    get storage() {
+      return all.sessionStorage;
+    },
+    beacon: (url, body) => !!all.navigator?.sendBeacon?.(url, new URLSearchParams(body)),
+    page: document && {
+      visible: () => !document.hidden,
+      listen(kind, listener) {
+        const call = (event: Event & { persisted?: boolean }): void => listener(!!event.persisted);
+        // On its way down an event of the document passes the window, too.
+        addEventListener(kind, call, true);
+        return () => removeEventListener(kind, call, true);
+      },
+    },
+    base: document?.baseURI,
     report: (error) => (all.reportError ?? console.error)(error),
     ...own,
   };

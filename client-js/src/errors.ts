@@ -4,10 +4,11 @@ import type { Refusal } from "./protocol/frames.ts";
 /** What a client may do after an error (PROTOCOL.md section 8). */
 export type Retry = "no" | "later" | "token" | "open";
 
-const OPEN = /^(session_gone|bad_ticket|bad_count|closed)$/;
-const TOKEN = /^(unauthorized|token_expired)$/;
-/** How the codes begin that are final. */
-const NO = /^(bad_|conf|disc|dup|forb|not_|super|too_large|too_many$|unknown_ch|unsup|upg)/;
+/** What only those codes have in them. */
+const OPEN = /gone|_ticket|_count|^closed/;
+const TOKEN = /unauth|expired/;
+/** How the codes begin that are final, of those that are left. */
+const NO = /^(bad|conf|disc|dup|forb|not|super|too_l|too_many$|unknown_c|uns|up)/;
 
 /** What a code lets a client do. A code that is not in the table is tried again later. */
 export function retryOf(code: string): Retry {

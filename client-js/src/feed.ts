@@ -10,8 +10,8 @@ import {
   type FeedPage,
   type FrameDown,
   isLinkFrame,
-  type LinkDown,
   parseFrame,
+  type Refusal,
   toFrame,
 } from "./protocol/frames.ts";
 import { isAfter, type Position, parsePosition } from "./protocol/position.ts";
@@ -24,9 +24,6 @@ const GRACE_MS = 5000;
 /** Errors of an `EventSource` without any event between, after which the feed asks instead. */
 const SOURCE_ERRORS_MAX = 2;
 
-/** What a request is answered with: a page, or a refusal. */
-type Page = (FeedPage & { l?: never }) | Extract<LinkDown, { l: "error" }>;
-
 /**
  * Reads channels without a session: by `EventSource`, or by requests where there is none or where they
  * are asked for every so often.
@@ -36,8 +33,8 @@ type Page = (FeedPage & { l?: never }) | Extract<LinkDown, { l: "error" }>;
 export function feed(url: string, channels: readonly string[], options: FeedOptions = {}): Feed {
   const { every, signal } = options;
   const env = createEnv(options.env);
-  const query = channels.map((channel) => `channel=${encodeURIComponent(channel)}`).join("&");
-  const root = `${resolveBase(url, env.base)}/feed/${options.ticket ?? freshName(env)}?${query}`;
+  const root = `${resolveBase(url, env.base)}/feed/${options.ticket ?? freshName(env)}`;
+  const query = new URLSearchParams(channels.map((channel) => ["channel", channel]));
   const { on, emit } = createEmitter<FeedEvents>(env.report);
   const backlogs = new Set<Backlog<FeedEvent>>();
   const last = new Map<string, Position>();
@@ -46,16 +43,16 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
   /** Ends what is under way: a request, a wait, or the source. */
   let stop = (): void => undefined;
 
-  const address = (parameters: string): string =>
-    `${root}${cursor ? `&since=${encodeURIComponent(cursor)}` : ""}${parameters}`;
+  const address = (): string => {
+    if (cursor) query.set("since", cursor);
+    return `${root}?${query}`;
+  };
 
   const take = (frame: FrameDown | undefined): void => {
     if (!frame) return;
-    if (isLinkFrame(frame) ? frame.l === "error" : frame.t === "error") {
-      emit("error", new ThroughlineError(frame as never));
-    } else if (isLinkFrame(frame)) {
-      return;
-    } else if (frame.t === "event") {
+    if ("code" in frame) emit("error", new ThroughlineError(frame as Refusal));
+    else if (isLinkFrame(frame)) return;
+    else if (frame.t === "event") {
       // Never twice: a stream and a request may both have brought it.
       const { ch, key, pos } = frame;
       const name = JSON.stringify([ch, key]);
@@ -71,6 +68,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
 
   const ask = async (): Promise<void> => {
     const waitMs = every === undefined ? WAIT_MS : 0;
+    query.set("wait", `${waitMs}`);
     for (let failures = 0; !closed; ) {
       let delayMs = backoff(++failures, 20_000, 250, env.random());
       const control = new AbortController();
@@ -78,11 +76,11 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
       const timer = env.setTimeout(stop, waitMs + GRACE_MS);
       try {
         const init: RequestInit = { cache: "no-store", signal: control.signal };
-        const response = await env.fetch?.(address(`&wait=${waitMs}`), init);
-        const json: Page = await response?.json();
-        if (json.l) take(toFrame(json));
-        else {
-          for (const frame of [...(json.notes ?? []), ...json.events]) take(toFrame(frame));
+        const response = await env.fetch?.(address(), init);
+        const json: FeedPage = (await response?.json()) ?? {};
+        const { notes = [], events = [] } = json;
+        for (const frame of [json, ...notes, ...events]) take(toFrame(frame));
+        if (json.events) {
           cursor = json.cursor;
           failures = 0;
           delayMs = json.more ? 0 : (every ?? 0);
@@ -102,7 +100,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
 
   const listen = (): void => {
     if (!env.EventSource || every !== undefined) return void ask();
-    const source = new env.EventSource(address(""));
+    const source = new env.EventSource(address());
     let errors = 0;
     stop = () => source.close();
     source.onmessage = ({ data, lastEventId }) => {

@@ -92,8 +92,9 @@ test("a member named __proto__ changes no prototype", () => {
 });
 
 test("an answer that is not a gateway's is none", () => {
-  for (const text of ["", "<html>", "{}", "[]", '{"l":"hello"}', "[1,2]"]) {
-    expect(parseAnswer(text), text).toBeUndefined();
-  }
+  for (const text of ["", "<html>", "[]", "0", '"text"', "[1,2]"])
+    expect(parseAnswer(text), text).toEqual([]);
+  for (const text of ["{}", '{"login":"https://portal.test"}'])
+    expect(parseAnswer(text), text).toEqual([{}]);
   expect(parseAnswer('{"l":"error","code":"x","message":"y"}')).toHaveLength(1);
 });

@@ -4,12 +4,10 @@
  */
 import type { FrameUp } from "./frames.ts";
 
-/** The content type that goes with {@link encodeBody}. */
-export const FORM = "application/x-www-form-urlencoded";
-
 /** The UTF-8 of the text of some JSON, as a string of one character a byte. */
 export function utf8(json: string): string {
-  return encodeURIComponent(json).replace(/%(..)/g, (_, hex) => String.fromCharCode(+`0x${hex}`));
+  // Of ECMA-262's Annex B, which every browser has: it reads `%xx` as one character.
+  return unescape(encodeURIComponent(json));
 }
 
 /** Base64url without padding (RFC 4648 section 5) of the UTF-8 of the text of some JSON. */

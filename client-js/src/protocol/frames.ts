@@ -162,9 +162,9 @@ export interface EmptyFrame {
   t?: never;
 }
 
-/** What a request to a feed is answered with (PROTOCOL.md section 9). */
+/** What a request to a feed is answered with (PROTOCOL.md section 9); a refusal is one frame. */
 export interface FeedPage {
-  events: unknown[];
+  events?: unknown[];
   /** Frames of other kinds: `gap`, `skipped` and `error`. */
   notes?: unknown[];
   cursor: string;

@@ -11,7 +11,7 @@ export function parsePosition(text: string | undefined): Position | undefined {
   const [, epoch, digits] =
     /^([\w-]{1,32})\.(0|[1-9]\d{0,15})\.[\da-f]{16}$/.exec(text ?? "") ?? [];
   const offset = Number(digits);
-  return epoch !== undefined && Number.isSafeInteger(offset) ? { epoch, offset } : undefined;
+  return epoch && Number.isSafeInteger(offset) ? { epoch, offset } : undefined;
 }
 
 /** Whether an event at `at` is news to a reader at `last`: any is under another epoch. */

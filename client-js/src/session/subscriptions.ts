@@ -65,8 +65,8 @@ export function moved(
 ): void {
   if (!sub) return;
   if (frame.t === "subscribed") {
-    sub.durable = frame.durable === true;
-    sub.state = frame.state === true;
+    sub.durable = !!frame.durable;
+    sub.state = !!frame.state;
     // A durable reader that has a position keeps it: what is missing shows as a hole, not as nothing.
     if (sub.durable && sub.last.get("")) return;
   }

@@ -44,7 +44,6 @@ export function createExchanges(
 
   const absorb = (reader: Reader, nonce: string, text = ""): Refusal | undefined => {
     const frames = parseAnswer(text);
-    if (!frames) return UNREACHABLE;
     let why: Refusal | undefined;
     for (const frame of frames) {
       if (isLinkFrame(frame) && frame.l === "hello" && !session.ticket) {
@@ -55,7 +54,6 @@ export function createExchanges(
         why = act(session.receive(reader, frame, text.length / frames.length, env.now())) ?? why;
       }
     }
-    exchanges.answered = true;
     return why ?? (reader.at === undefined ? UNREACHABLE : undefined);
   };
 
@@ -83,6 +81,7 @@ export function createExchanges(
       env.clearTimeout(timer);
       pending.delete(control);
       const why = absorb(reader, nonce, text);
+      exchanges.answered ||= why !== UNREACHABLE;
       return session.isCurrent(reader) ? why : undefined;
     },
     beacon(frame) {

@@ -1,7 +1,7 @@
 /** An exchange: frames up in the body, frames down in one complete answer (PROTOCOL.md section 4). */
 import type { Env } from "../env.ts";
-import { encodeBody, FORM } from "../protocol/body.ts";
-import { type FrameDown, type FrameUp, isObject, toFrame } from "../protocol/frames.ts";
+import { encodeBody } from "../protocol/body.ts";
+import { type FrameDown, type FrameUp, toFrame } from "../protocol/frames.ts";
 
 /** Posts frames as a simple request, which needs no CORS preflight. */
 export async function post(
@@ -12,24 +12,18 @@ export async function post(
 ): Promise<Response | undefined> {
   return env.fetch?.(url, {
     method: "POST",
-    body: encodeBody(frames),
-    headers: { "content-type": FORM },
-    // Otherwise a browser opens a connection of its own beside the page's.
-    credentials: "same-origin",
+    body: new URLSearchParams(encodeBody(frames)),
     cache: "no-store",
     signal,
   });
 }
 
 /** Reads an answer: an array of frames, or the one `error` of a refusal. */
-export function parseAnswer(text: string): FrameDown[] | undefined {
+export function parseAnswer(text: string): FrameDown[] {
   try {
-    const json: unknown = JSON.parse(text);
-    const values = isObject(json) && json["l"] === "error" ? [json] : (json as unknown[]);
-    const frames = values.flatMap((value) => toFrame(value) ?? []);
-    return frames.length > 0 ? frames : undefined;
+    return [JSON.parse(text)].flat().flatMap((value) => toFrame(value) ?? []);
   } catch {
     // A portal's or a proxy's own page.
-    return undefined;
+    return [];
   }
 }

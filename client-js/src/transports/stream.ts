@@ -14,19 +14,14 @@ export function openStream(env: Env, url: string, first: FrameUp, listener: List
   const { signal } = control;
   const read = async (): Promise<void> => {
     const response = await post(env, url, [first], signal);
-    if (!response?.ok) {
-      // A refusal is one frame (M9); a proxy's own page is none.
-      const refused = parseFrame(await response?.text());
-      if (refused) listener.frame(refused, 0);
-      return;
-    }
-    const reader = response.body?.getReader?.();
+    const reader = response?.body?.getReader?.();
     const decoder = new TextDecoder();
     const lines = lineReader();
-    while (reader) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      for (const text of lines(decoder.decode(value, { stream: true }))) {
+    for (let over = !reader; !over; ) {
+      const { done = true, value } = (await reader?.read()) ?? {};
+      over = done;
+      // A refusal is one frame, whose line does not end (M9); a proxy's own page is none.
+      for (const text of lines(done ? "\n" : decoder.decode(value, { stream: true }))) {
         const frame = parseFrame(text);
         if (frame && !signal.aborted) listener.frame(frame, text.length);
       }

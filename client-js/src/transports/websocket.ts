@@ -11,33 +11,28 @@ export function openWebSocket(
   first: FrameUp,
   listener: Listener,
 ): Connection | undefined {
-  let over = false;
   try {
     const socket = env.WebSocket && new env.WebSocket(url);
     if (!socket) return undefined;
     // What is sent while it closes is dropped, and sent again over the next link.
     const send = (frame: FrameUp): void => socket.send(JSON.stringify(frame));
     socket.onopen = () => {
-      if (over) return;
       listener.opened();
       send(first);
     };
     socket.onmessage = ({ data }) => {
       const frame = parseFrame(data);
-      if (frame && !over) listener.frame(frame, (data as string).length);
+      if (frame) listener.frame(frame, (data as string).length);
     };
-    socket.onclose = ({ code, reason }) => {
-      // The server's own codes are above 4000, with their word as the reason (PROTOCOL.md section 8).
-      if (!over)
-        listener.ended(code >= 4000 ? refusal(`${reason}`, "the gateway ended it") : undefined);
-      over = true;
-    };
+    // The server's own codes are above 4000, with their word as the reason (PROTOCOL.md section 8).
+    socket.onclose = ({ code, reason }) =>
+      listener.ended(code >= 4000 ? refusal(`${reason}`, "the gateway ended it") : undefined);
     // A close always follows. Without a listener some implementations raise the error instead.
     socket.onerror = () => undefined;
     return {
       send,
       close() {
-        over = true;
+        socket.onopen = socket.onmessage = socket.onclose = null;
         socket.close();
       },
     };
