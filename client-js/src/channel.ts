@@ -38,6 +38,10 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
   /** What came before anybody listened. */
   let kept: Item[] = [];
 
+  /** An iterator that has something to give. */
+  const behind = (): Backlog<ChannelEvent> | undefined =>
+    [...backlogs].find((backlog) => backlog.waits());
+
   const gap = (position: string, reason = "overflow"): Item => [
     "gap",
     { channel: name, reason, position },
@@ -66,8 +70,8 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
     name,
     presence,
     get position() {
-      for (const backlog of backlogs) if (backlog.waits()) return backlog.at;
-      return handed;
+      const slow = behind();
+      return slow ? slow.at : handed;
     },
     on(kind, listener) {
       if (kind === "event") queueMicrotask(drain);
@@ -111,7 +115,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
         if (change) emitter.emit("presence", change);
       }
     },
-    unread: () => kept.length > 0 || [...backlogs].some((backlog) => backlog.waits()),
+    unread: () => kept.length > 0 || !!behind(),
     end() {
       for (const backlog of backlogs) backlog.end();
     },

@@ -1,5 +1,5 @@
 /** The client: one session with a gateway, its channels, and what the application is told. */
-import type { Client, ClientEvents, ConnectOptions, Transport, UserPresence } from "./api.ts";
+import type { Client, ClientEvents, ConnectOptions, Transport } from "./api.ts";
 import { HEALTHY_MS } from "./backoff.ts";
 import { type ChannelHost, type ClientChannel, createChannel } from "./channel.ts";
 import { createEmitter, type Off } from "./emitter.ts";
@@ -47,11 +47,11 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     const { t } = frame;
     if (t === "skipped") return emit(t, { count: frame.n });
     const { ch } = frame;
-    if (!ch) {
-      if (t === "caught_up") emit(t, {});
-      if (t === "error") trouble(frame);
-    } else if (t === "error") refused(ch, frame);
-    else if (t === "unsubscribed") refused(ch, refusal(frame.code, "the gateway ended it"));
+    if ("code" in frame) {
+      const why = { message: "the gateway ended it", ...frame };
+      if (ch) refused(ch, why);
+      else trouble(why);
+    } else if (!ch) emit("caught_up", {});
     else {
       if (t === "subscribed" && !frame.re && !subs.has(ch)) {
         // The gateway joined this session to a channel by itself.
@@ -128,8 +128,8 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
           refuse(refusal("aborted", "it may be stored"));
         };
         const settle: Settle = (outcome) => {
-          if (outcome.t === "ok") resolve(outcome);
-          else if ("code" in outcome) refuse(outcome);
+          if ("code" in outcome) refuse(outcome);
+          else resolve(outcome as OkFrame);
         };
         if (carrier.over) return refuse(refusal(carrier.state, CLOSED.message));
         if (signal?.aborted) return abort();
@@ -185,13 +185,8 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     return found.length > 0 ? found : ["poll"];
   };
 
-  const keeper =
-    resume === false
-      ? undefined
-      : createKeeper(env, resume === true ? `throughline:${base}` : resume, session, {
-          unread: () => [...channels.values()].some((channel) => channel.unread()),
-          position: (ch) => channels.get(ch)?.position,
-        });
+  const key = resume === true ? `throughline:${base}` : resume || undefined;
+  const keeper = createKeeper(env, key, session, channels);
 
   const tokens = createTokens(env, options.auth, push);
   const carrierOptions = {
@@ -211,10 +206,10 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       tellAway();
       if (wasEstablished || resumed) emit("resumed", { recovered: resumed });
       wasEstablished = true;
-      keeper?.touch();
+      keeper.touch();
     },
     trouble,
-    touched: () => keeper?.touch(),
+    touched: () => keeper.touch(),
   });
 
   // What the application sees.
@@ -233,7 +228,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     channel(name, { presence = false, since } = {}) {
       const channel = open(name);
       const sub = subs.get(name);
-      if (!sub) add(name, presence, since ?? keeper?.positions.get(name));
+      if (!sub) add(name, presence, since ?? keeper.positions.get(name));
       else if (unclaimed.delete(name)) claim(channel, sub, presence, since);
       return channel;
     },
@@ -245,12 +240,13 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     },
     async presence(users) {
       const ok = await host.request({ t: "presence", users: [...users] }, undefined);
-      const known = new Map<string, UserPresence>();
-      for (const [user, value] of Object.entries(isObject(ok.users) ? ok.users : {})) {
-        if (isObject(value))
-          known.set(user, { state: `${value.state}`, lastSeen: value.last_seen });
-      }
-      return known;
+      const known = Object.entries(ok.users ?? {});
+      return new Map(
+        known.map(([user, value]) => [
+          user,
+          { state: `${value?.state}`, lastSeen: value?.last_seen },
+        ]),
+      );
     },
     async feedTicket(channels) {
       const ok = await host.request({ t: "feed_ticket", chs: [...channels] }, undefined);
@@ -261,14 +257,14 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       for (const off of offs.splice(0)) off();
       uplink.end(CLOSED);
       for (const channel of channels.values()) channel.end();
-      keeper?.clear();
+      keeper.clear();
       await closed;
     },
     [Symbol.asyncDispose]: () => client.close(),
   };
 
   // The session of the page before goes on: what this page does not ask for ends after a while.
-  if (keeper?.restore()) {
+  if (keeper.restore()) {
     for (const ch of subs.keys()) {
       open(ch);
       unclaimed.add(ch);
@@ -289,7 +285,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   listen("online", () => carrier.verify(true));
   listen("pageshow", (persisted) => persisted && carrier.verify(true));
   listen("pagehide", () => {
-    keeper?.write(true);
+    keeper.write(true);
     carrier.leave();
   });
 

@@ -158,7 +158,7 @@ export function createSession(
       if (verdict === "repeat") return;
       if (verdict === "hole") deliver({ t: "gap", ch, reason: verdict, pos });
     }
-    if (t === "ok" || t === "error" || t === "subscribed") uplink.settle(frame, now);
+    if ("re" in frame) uplink.settle(frame, now);
     if (t === "subscribed" || t === "gap") moved(subs.get(frame.ch), frame);
     if (t !== "ok" && (t !== "error" || !frame.re)) deliver(frame);
   };
@@ -166,7 +166,7 @@ export function createSession(
   const session: Session = {
     subs,
     uplink,
-    hello: { via: "", nonce: "", ...DEFAULTS },
+    hello: DEFAULTS as Hello & Defaults,
     ticket: undefined,
     link: 0,
     count: 0,

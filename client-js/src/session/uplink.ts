@@ -73,7 +73,7 @@ export interface Uplink {
 /** @param bound requests that wait at most. */
 export function createUplink(bound: number): Uplink {
   /** What is not settled, in the order in which the application asked for it. */
-  let entries: Entry[] = [];
+  const entries: Entry[] = [];
   /** The last number given, and the last that the server applied. */
   let seq = 0;
   let up = 0;
@@ -88,9 +88,9 @@ export function createUplink(bound: number): Uplink {
   const ready = (now: number): Entry[] => {
     const held = new Set<string | undefined>();
     return entries.filter(({ channel, seq, unknown, notBefore }) => {
-      const isHeld = channel !== undefined && held.has(channel);
-      if (unknown > 0) held.add(channel);
-      return seq === 0 && notBefore <= now && !isHeld;
+      const isHeld = channel && held.has(channel);
+      if (unknown) held.add(channel);
+      return !seq && notBefore <= now && !isHeld;
     });
   };
 
@@ -101,7 +101,7 @@ export function createUplink(bound: number): Uplink {
   };
 
   const drop = (entry: Entry): void => {
-    entries = entries.filter((other) => other !== entry);
+    entries.splice(entries.indexOf(entry), 1);
   };
 
   return {
@@ -121,13 +121,13 @@ export function createUplink(bound: number): Uplink {
       let bytes = 0;
       for (const entry of synced ? [...(again ? inFlight() : []), ...ready(now)] : []) {
         bytes += entry.size;
-        if (taken.length >= framesMax || (taken.length > 0 && bytes > bytesMax)) break;
+        if (taken.length >= framesMax || (taken.length && bytes > bytesMax)) break;
         entry.seq ||= ++seq;
         taken.push({ ...entry.request, seq: entry.seq });
       }
       return taken;
     },
-    hasMore: (now) => synced && (inFlight().length > 0 || ready(now).length > 0),
+    hasMore: (now) => synced && inFlight().length + ready(now).length > 0,
     firstSeq: () => inFlight()[0]?.seq ?? 0,
     wakeAt: (now) =>
       Math.min(...entries.map(({ notBefore }) => (notBefore > now ? notBefore : Infinity))),
@@ -152,25 +152,18 @@ export function createUplink(bound: number): Uplink {
       synced = false;
     },
     restart(isDurable) {
-      const before = entries;
-      entries = [];
       seq = up = 0;
       synced = true;
-      entries = before
-        .filter((entry) => {
-          const { request, channel, settle } = entry;
-          if (/^(un)?subscribe$|^auth$|^away$/.test(request.t)) {
-            settle({ t: "ok", re: 0 });
-            return false;
-          }
-          if (channel === undefined || entry.seq === 0 || isDurable(channel)) {
-            entry.seq = 0;
-            return true;
-          }
+      for (const entry of entries.splice(0)) {
+        const { request, channel, settle } = entry;
+        if (/^(un)?subscribe$|^a/.test(request.t)) settle({ t: "ok", re: 0 });
+        else if (channel && entry.seq && !isDurable(channel))
           settle(refusal("unknown_outcome", "it may be stored"));
-          return false;
-        })
-        .concat(entries);
+        else {
+          entry.seq = 0;
+          entries.push(entry);
+        }
+      }
     },
     end(why) {
       for (const { settle } of entries.splice(0)) settle(why);

@@ -3,8 +3,7 @@
  * then the count is exact and nobody else goes on with the session. A page that crashed, or a tab
  * that was duplicated, opens a new session with the positions.
  */
-import type { Env } from "../env.ts";
-import { isObject } from "../protocol/frames.ts";
+import type { Env, Store } from "../env.ts";
 import type { Kept, Session } from "../session/session.ts";
 import { type Subscription, subscription } from "../session/subscriptions.ts";
 
@@ -17,19 +16,19 @@ interface Stored extends Kept {
   channels: Subscription[];
 }
 
-/** What the application was handed of what was counted. */
+/** What the application was handed of what was counted, in one channel. */
 export interface PageState {
-  /** Whether something was not handed over. */
+  /** Up to where the events were. */
+  readonly position: string | undefined;
+  /** Whether something was not. */
   unread(): boolean;
-  /** Up to where the events of a channel were. */
-  position(ch: string): string | undefined;
 }
 
 export interface Keeper {
   /** The positions in the earlier page's durable channels, by name. */
   readonly positions: Map<string, string | undefined>;
   /** Reads what an earlier page left; true where its session goes on. */
-  restore(): boolean;
+  restore(): boolean | undefined;
   /** Something changed: it is written soon. */
   touch(): void;
   /** Writes it. `goodbye`: the page goes away, and the session may be resumed. */
@@ -38,13 +37,23 @@ export interface Keeper {
   clear(): void;
 }
 
-export function createKeeper(env: Env, key: string, session: Session, page: PageState): Keeper {
+/** @param key in the storage; without one nothing is kept. */
+export function createKeeper(
+  env: Env,
+  key: string | undefined,
+  session: Session,
+  page: ReadonlyMap<string, PageState>,
+): Keeper {
+  const { subs } = session;
   let timer: unknown;
 
-  /** Does something with the storage, which may be full or denied: then a reload opens a new session. */
-  const attempt = <Result>(run: (storage: NonNullable<Env["storage"]>) => Result) => {
+  /**
+   * Does something with the storage, which may be full, denied, or somebody else's: then a reload opens
+   * a new session.
+   */
+  const attempt = <Result>(run: (storage: Store, key: string) => Result): Result | undefined => {
     try {
-      return env.storage && run(env.storage);
+      return key && env.storage ? run(env.storage, key) : undefined;
     } catch {
       return undefined;
     }
@@ -52,46 +61,47 @@ export function createKeeper(env: Env, key: string, session: Session, page: Page
 
   const keeper: Keeper = {
     positions: new Map(),
-    restore() {
-      const stored = attempt<Partial<Stored>>((storage) => JSON.parse(storage.getItem(key) ?? "0"));
-      if (!isObject(stored) || !Array.isArray(stored.channels)) return false;
-      const channels = stored.channels.filter((kept) => typeof kept?.ch === "string");
-      for (const { ch, since, durable } of channels) if (durable) keeper.positions.set(ch, since);
-      const { ticket, hello, now = 0 } = stored;
-      if (!ticket || !hello?.window_ms || env.now() - now >= hello.window_ms) return false;
-      session.resume(stored as Stored);
-      for (const kept of channels) {
-        const { last } = subscription(kept.ch, false, kept.since);
-        session.subs.set(kept.ch, { ...kept, last, asked: true });
-      }
-      keeper.write(false);
-      return true;
-    },
+    restore: () =>
+      attempt((storage, key) => {
+        const stored: Stored = JSON.parse(storage.getItem(key) ?? "0");
+        const { channels, ticket, hello, now } = stored;
+        for (const { ch, since, durable } of channels) if (durable) keeper.positions.set(ch, since);
+        if (!ticket || !(env.now() - now < (hello.window_ms ?? 0))) return false;
+        session.resume(stored);
+        for (const kept of channels) {
+          const { last } = subscription(kept.ch, false, kept.since);
+          subs.set(kept.ch, { ...kept, last, asked: true });
+        }
+        keeper.write(false);
+        return true;
+      }),
     touch() {
       timer ??= env.setTimeout(() => keeper.write(false), WRITE_MS);
     },
     write(goodbye) {
       env.clearTimeout(timer);
       timer = undefined;
-      const { ticket, link, count, hello, subs } = session;
-      const stored: Stored = {
-        now: env.now(),
-        ticket: goodbye && !page.unread() ? ticket : undefined,
-        link,
-        count,
-        hello,
-        channels: [...subs.values()].map((sub) => ({
-          ...sub,
-          since: page.position(sub.ch) ?? sub.since,
-        })),
-      };
-      attempt((storage) => storage.setItem(key, JSON.stringify(stored)));
+      attempt((storage, key) => {
+        const { ticket, link, count, hello } = session;
+        const stored: Stored = {
+          now: env.now(),
+          ticket: goodbye && ![...page.values()].some((part) => part.unread()) ? ticket : undefined,
+          link,
+          count,
+          hello,
+          channels: [...subs.values()].map((sub) => ({
+            ...sub,
+            since: page.get(sub.ch)?.position ?? sub.since,
+          })),
+        };
+        storage.setItem(key, JSON.stringify(stored));
+      });
     },
     clear() {
       env.clearTimeout(timer);
       // In the place of a timer it keeps what still comes from being written.
       timer = keeper;
-      attempt((storage) => storage.removeItem(key));
+      attempt((storage, key) => storage.removeItem(key));
     },
   };
   return keeper;
