@@ -73,7 +73,7 @@ export function createCarrier(
   const change = (state: State, transport: Transport | null, reason?: string): void => {
     if (host.over || (host.state === state && host.transport === transport)) return;
     host.state = state;
-    host.over = state === "closed" || state === "failed";
+    host.over = /^(clos|fail)ed$/.test(state);
     host.transport = transport;
     hooks.changed(state, transport, reason);
   };
@@ -96,11 +96,7 @@ export function createCarrier(
 
   const opening = (wait?: number): OpenFrame => {
     session.reset();
-    return session.open({
-      token: tokens.fresh,
-      info: options.info,
-      wait,
-    });
+    return session.open({ token: tokens.fresh, info: options.info, wait });
   };
 
   const prove = async (
@@ -119,9 +115,9 @@ export function createCarrier(
   const reach = async (): Promise<Refusal | undefined> => {
     if (host.over) return undefined;
     const { fresh: token } = tokens;
-    const kept = session.ticket !== undefined;
+    const kept = !!session.ticket;
     // A candidate has no place for a token, and without a fresh one an expired ticket opens nothing.
-    const renews = kept && token !== undefined;
+    const renews = kept && token;
     if (renews || host.allowed.some((transport) => transport !== "websocket")) {
       const why = await (kept
         ? exchanges.send(true, OPEN_MS, true, { wait: 0, token })
@@ -132,7 +128,7 @@ export function createCarrier(
   };
 
   const establish = async (): Promise<Refusal | undefined> => {
-    const resumed = session.ticket !== undefined;
+    const resumed = !!session.ticket;
     // Why the one before ended has been seen to: it must not end this one.
     restart = undefined;
     const failed = (await tokens.prepare(resumed)) ?? (await reach());
@@ -149,7 +145,7 @@ export function createCarrier(
     const { code } = why;
     const { base, cap } = options.backoff;
     const retry = code === "superseded" ? "open" : retryOf(code);
-    change(establishedAt > 0 ? "reconnecting" : "connecting", null, code);
+    change(establishedAt ? "reconnecting" : "connecting", null, code);
     if (why !== UNREACHABLE) hooks.trouble(why);
     if (retry === "open") session.reset();
     if (
@@ -246,23 +242,13 @@ export function createCarrier(
       if (host.probing?.stage === "attaching") await host.probing.proven;
     },
     prove,
-    post: (frames) => upstream.post(frames),
+    post: (frame) => upstream.post(frame),
     kick: () => upstream.kick(),
 
     act(output, link) {
       let why: Refusal | undefined;
       upstream.heard();
-      if (output === "attached") {
-        if (link) adopt(link);
-      } else if (output === "acknowledge") {
-        if (link) upstream.acknowledge(link);
-      } else if (output === "reattach") {
-        if (!link) why = UNREACHABLE;
-        else if (link.duplex) link.attach();
-        else link.ended();
-      } else if (output === "rotate") {
-        if (link && link === host.live) void prove(link.transport);
-      } else if (output) {
+      if (typeof output === "object") {
         why = output.why;
         if (output.reopen) {
           session.reset();
@@ -271,7 +257,14 @@ export function createCarrier(
           host.probing?.close();
           host.wake();
         } else link?.ended(why);
-      }
+      } else if (!link) {
+        if (output === "reattach") why = UNREACHABLE;
+      } else if (output === "attached") adopt(link);
+      else if (output === "acknowledge") upstream.acknowledge(link);
+      else if (output === "reattach") {
+        if (link.duplex) link.attach();
+        else link.ended();
+      } else if (output && link === host.live) void prove(link.transport);
       upstream.watch();
       hooks.touched();
       return why;

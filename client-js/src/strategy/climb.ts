@@ -47,7 +47,7 @@ export function createClimb(host: Host): Climb {
 
   const climb: Climb = {
     plan() {
-      if (timer !== undefined || running || host.over || isTop()) return;
+      if (timer || running || host.over || isTop()) return;
       const delayMs = DELAYS_MS[rung++] ?? LAST_MS;
       const often = env.now() - since < OFTEN_MS;
       if (delayMs === 0) void climb.now();

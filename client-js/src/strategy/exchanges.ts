@@ -29,7 +29,7 @@ export interface Exchanges {
   run(frames: FrameUp[], timeoutMs: number): Promise<Refusal | undefined>;
   /** Sends one link frame that outlives the page, at the live link. Nothing is known of its fate. */
   beacon(frame: LinkUp): void;
-  /** Ends those that are under way, at once or after a while. */
+  /** Ends those that are under way, now or after a while. */
   abort(afterMs?: number): void;
 }
 
@@ -89,10 +89,7 @@ export function createExchanges(
       env.beacon(addressOf(base, freshName(env), "x"), encodeBody([attach, frame]));
     },
     abort(afterMs = 0) {
-      for (const control of [...pending]) {
-        if (afterMs > 0) env.setTimeout(() => control.abort(), afterMs);
-        else control.abort();
-      }
+      for (const control of pending) env.setTimeout(() => control.abort(), afterMs);
     },
   };
   return exchanges;

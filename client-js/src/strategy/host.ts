@@ -54,8 +54,8 @@ export interface Host {
   act(output: Output | undefined, link?: Link): Refusal | undefined;
   /** Proves one transport; the reason, where it did not become the link. */
   prove(transport: Link["transport"]): Promise<Refusal | undefined>;
-  /** Sends link frames by exchange, beside what carries the session. */
-  post(frames: LinkUp[]): void;
+  /** Sends a link frame by exchange, beside what carries the session. */
+  post(frame: LinkUp): void;
   /** A link is over. */
   lost(link: Link, why: Refusal | undefined): void;
 }

@@ -63,7 +63,7 @@ export function openLink(
   const sendEcho = (): void => {
     echo = freshName(env);
     if (duplex) link.send({ l: "echo", id: echo });
-    else host.post([{ l: "echo", id: echo, via }]);
+    else host.post({ l: "echo", id: echo, via });
   };
 
   const link: Link = {
@@ -125,7 +125,7 @@ export function openLink(
           if (frame.id !== echo) return;
           echo = undefined;
           if (link.stage === "echo") link.attach();
-          else if (link.stage === "live") step("live");
+          if (link.stage === "live") step("live");
         } else if (frame.nonce !== nonce || link.stage !== "connecting") {
           // An answer that is not to this request: a cache, or a proxy that merges requests.
           link.ended();

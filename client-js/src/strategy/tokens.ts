@@ -50,7 +50,7 @@ export function createTokens(env: Env, auth: Auth | undefined, push: Push): Toke
     if (await ask(reason)) return;
     const { fresh: token } = tokens;
     tokens.fresh = undefined;
-    if (token === undefined) return;
+    if (!token) return;
     push({ t: "auth", token }, (outcome) => {
       if (outcome.t === "ok") tokens.expires(outcome.expires_ms);
       else if ("code" in outcome && retryOf(outcome.code) === "token" && reason === "expiring")
@@ -66,13 +66,13 @@ export function createTokens(env: Env, auth: Auth | undefined, push: Push): Toke
     },
     shown() {
       // An `attached` does not say how long it is good: as long as the one before, most likely.
-      if (tokens.fresh !== undefined) tokens.expires(lifeMs);
+      if (tokens.fresh) tokens.expires(lifeMs);
       tokens.fresh = undefined;
       refused = 0;
     },
     refuse(code) {
       due = code === "token_expired" ? "expired" : "refused";
-      return auth !== undefined && refused++ < 2;
+      return !!auth && refused++ < 2;
     },
     expires(inMs) {
       if (!auth || typeof inMs !== "number") return;

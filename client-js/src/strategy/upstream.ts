@@ -22,8 +22,8 @@ export interface Upstream {
   kick(): void;
   /** Sends over the live link what is new, or with `again` all that is not acknowledged. */
   flush(again: boolean): void;
-  /** Sends link frames by exchange, beside what carries the session. */
-  post(frames: LinkUp[]): void;
+  /** Sends a link frame by exchange, beside what carries the session. */
+  post(frame: LinkUp): void;
   /** Tells the server the count, or of a candidate that it lives. */
   acknowledge(link: Link): void;
   /** Something came down. */
@@ -49,19 +49,19 @@ export function createUpstream(host: Host): Upstream {
       await host.settled();
       const { live } = host;
       const stream = live?.duplex ? undefined : live;
-      const sends = stream !== undefined && uplink.hasMore(env.now());
-      if (!sends && exchanges.outgoing.length === 0) break;
+      const sends = !!stream && uplink.hasMore(env.now());
+      if (!sends && !exchanges.outgoing.length) break;
       if (host.over || !session.ticket || (!live && host.may("poll"))) break;
       const why = await exchanges.send(false, STEP_MS, sends);
       const first = uplink.firstSeq();
-      stuck = first > 0 && first === seq ? stuck + 1 : 0;
+      stuck = first && first === seq ? stuck + 1 : 0;
       seq = first;
       // One that failed may still arrive, so it is not repeated: a higher link makes it void.
       if (why || stuck >= STUCK_MAX) {
         if (stream === host.live) stream?.ended();
         break;
       }
-      if (stuck > 0) await host.pause(GAP_MS);
+      if (stuck) await host.pause(GAP_MS);
     }
     sending = false;
   };
@@ -88,8 +88,8 @@ export function createUpstream(host: Host): Upstream {
         upstream.watch();
       }
     },
-    post(frames) {
-      exchanges.outgoing.push(...frames);
+    post(frame) {
+      exchanges.outgoing.push(frame);
       if (host.polling) host.wake();
       else void send();
     },
@@ -98,7 +98,7 @@ export function createUpstream(host: Host): Upstream {
       const pong = { l: "pong", visible: host.visible() } as const;
       if (link.duplex) link.send(isLive ? { ...pong, count: session.acknowledge() } : pong);
       // The `attach` that goes before it has the count.
-      else if (isLive) upstream.post([pong]);
+      else if (isLive) upstream.post(pong);
     },
     heard() {
       silentAt = Infinity;
