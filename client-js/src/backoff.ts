@@ -1,12 +1,5 @@
 /** Full-jitter backoff: clients that lost one server together do not come back together. */
 
-export interface Backoff {
-  /** Milliseconds: the bound of the second wait; it doubles with each. */
-  base: number;
-  /** Milliseconds: no wait is longer. */
-  cap: number;
-}
-
 /** Milliseconds of health after which the next loss counts as the first. */
 export const HEALTHY_MS = 30_000;
 
@@ -16,6 +9,8 @@ export const RETRY_MS_MAX = 60_000;
 /**
  * Milliseconds to wait before the next try.
  * @param attempt tries that failed before, from 0: the first retry is at once.
+ * @param cap no wait is longer.
+ * @param base the bound of the second wait; it doubles with each.
  * @param roll from 0 to below 1.
  */
 export function backoff(attempt: number, cap: number, base: number, roll: number): number {

@@ -80,7 +80,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
     async publish(data, { id = freshName(env), key, expect, signal } = {}) {
       const frame: Request = { t: "publish", ch: name, data: snapshot(data), id, key, expect };
       const ok = await host.request(frame, signal);
-      return { position: ok.pos ?? "", id: ok.id ?? id, duplicate: ok.duplicate === true };
+      return { position: ok.pos ?? "", id: ok.id ?? id, duplicate: !!ok.duplicate };
     },
     async history({ since, limit, signal } = {}) {
       const frame: Request = { t: "history", ch: name, since, limit };
@@ -88,7 +88,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
       return {
         events: Array.isArray(events) ? events.map(toEvent) : [],
         position: pos ?? since ?? "0",
-        more: more === true,
+        more: !!more,
       };
     },
     unsubscribe() {
@@ -124,8 +124,8 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
 }
 
 /** The event without what only the wire needs. */
-export function toEvent({ data, pos, id, at, user, by, key }: EventFrame): ChannelEvent {
-  return { data, position: pos, id, at, user, by, key };
+export function toEvent({ t, ch, pos, ...event }: EventFrame): ChannelEvent {
+  return { ...event, position: pos };
 }
 
 /** The data as it is at this moment: a page may change its object before it is sent. */

@@ -3,15 +3,15 @@ import type { Client, ClientEvents, ConnectOptions, Transport } from "./api.ts";
 import { HEALTHY_MS } from "./backoff.ts";
 import { type ChannelHost, type ClientChannel, createChannel } from "./channel.ts";
 import { createEmitter, type Off } from "./emitter.ts";
-import { createEnv, type PageEvent } from "./env.ts";
+import { createEnv, type PageEvent, whenAborted } from "./env.ts";
 import { CLOSED, refusal, retryOf, ThroughlineError } from "./errors.ts";
-import { isObject, type OkFrame, type Refusal } from "./protocol/frames.ts";
+import { isObject, type OkFrame, type Refusal, type Request } from "./protocol/frames.ts";
 import { createSession, type Delivered } from "./session/session.ts";
 import { moved, request, type Subscription, subscription } from "./session/subscriptions.ts";
 import type { Settle } from "./session/uplink.ts";
 import { createCarrier } from "./strategy/carrier.ts";
 import { createKeeper } from "./strategy/kept.ts";
-import { createTokens, type Push } from "./strategy/tokens.ts";
+import { createTokens } from "./strategy/tokens.ts";
 import { resolveBase } from "./transports/address.ts";
 
 const TRANSPORTS: readonly Transport[] = ["websocket", "stream", "sse", "poll"];
@@ -91,8 +91,8 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
 
   // What goes up.
 
-  const push: Push = (frame, settle) => {
-    uplink.push(frame, settle, session.hello.limits.frame_bytes, true);
+  const push = (frame: Request, settle: Settle, own = true): void => {
+    uplink.push(frame, settle, session.hello.limits.frame_bytes, own);
     carrier.kick();
   };
 
@@ -132,10 +132,8 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
           else resolve(outcome as OkFrame);
         };
         if (carrier.over) return refuse(refusal(carrier.state, CLOSED.message));
-        if (signal?.aborted) return abort();
-        signal?.addEventListener("abort", abort);
-        uplink.push(frame, settle, session.hello.limits.frame_bytes);
-        carrier.kick();
+        push(frame, settle, false);
+        whenAborted(signal, abort);
       }),
   };
 
@@ -189,12 +187,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   const keeper = createKeeper(env, key, session, channels);
 
   const tokens = createTokens(env, options.auth, push);
-  const carrierOptions = {
-    info: options.info,
-    maxRetries: options.maxRetries ?? Infinity,
-    backoff: { base: 250, cap: 20_000, ...options.backoff },
-  };
-  const carrier = createCarrier(env, base, session, tokens, usable(transports), carrierOptions, {
+  const carrier = createCarrier(env, base, session, tokens, usable(transports), options, {
     visible,
     changed: (state, transport, reason) => emit("state", { state, transport, reason }),
     established(resumed) {
@@ -254,7 +247,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     },
     async close() {
       const closed = carrier.close();
-      for (const off of offs.splice(0)) off();
+      for (const off of offs) off();
       uplink.end(CLOSED);
       for (const channel of channels.values()) channel.end();
       keeper.clear();
@@ -289,8 +282,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     carrier.leave();
   });
 
-  signal?.addEventListener("abort", () => void client.close());
-  if (signal?.aborted) void client.close();
-  else void carrier.run();
+  whenAborted(signal, client.close);
+  void carrier.run();
   return client;
 }

@@ -83,6 +83,12 @@ export function createEnv(own: Partial<Env> = {}): Env {
   };
 }
 
+/** Does it when the signal says so, be that now. */
+export function whenAborted(signal: AbortSignal | undefined, call: () => void): void {
+  if (signal?.aborted) call();
+  signal?.addEventListener("abort", call);
+}
+
 /** A fresh name: 20 or so characters of base 36, about 100 random bits. */
 export function freshName(env: Pick<Env, "random">): string {
   const part = (): string => env.random().toString(36).slice(2);

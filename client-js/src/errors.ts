@@ -32,12 +32,11 @@ export class ThroughlineError extends Error {
   /** The channel's top, where a publish with `expect` met a `conflict`. */
   readonly position: string | undefined;
 
-  constructor(refusal: Refusal & { ch?: string; pos?: string }) {
-    const { code, message, ch, pos } = refusal;
+  constructor({ code, message, retry_ms, ch, pos }: Refusal & { ch?: string; pos?: string }) {
     super(`${code}: ${message}`);
     this.code = code;
     this.hint = message;
-    this.retryMs = refusal.retry_ms;
+    this.retryMs = retry_ms;
     this.channel = ch;
     this.position = pos;
   }

@@ -4,7 +4,7 @@ import { type Backlog, createBacklog } from "./backlog.ts";
 import { backoff } from "./backoff.ts";
 import { toEvent } from "./channel.ts";
 import { createEmitter } from "./emitter.ts";
-import { createEnv, freshName } from "./env.ts";
+import { createEnv, freshName, whenAborted } from "./env.ts";
 import { ThroughlineError, UNREACHABLE } from "./errors.ts";
 import {
   type FeedPage,
@@ -16,6 +16,7 @@ import {
 } from "./protocol/frames.ts";
 import { isAfter, type Position, parsePosition } from "./protocol/position.ts";
 import { resolveBase } from "./transports/address.ts";
+import { exchange } from "./transports/exchange.ts";
 
 /** Milliseconds that one request waits for news. */
 const WAIT_MS = 20_000;
@@ -37,6 +38,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
   const query = new URLSearchParams(channels.map((channel) => ["channel", channel]));
   const { on, emit } = createEmitter<FeedEvents>(env.report);
   const backlogs = new Set<Backlog<FeedEvent>>();
+  const pending = new Set<AbortController>();
   const last = new Map<string, Position>();
   let cursor = options.since;
   let closed = false;
@@ -71,13 +73,12 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
     query.set("wait", `${waitMs}`);
     for (let failures = 0; !closed; ) {
       let delayMs = backoff(++failures, 20_000, 250, env.random());
-      const control = new AbortController();
-      stop = () => control.abort();
-      const timer = env.setTimeout(stop, waitMs + GRACE_MS);
+      stop = () => {
+        for (const control of pending) control.abort();
+      };
+      const text = await exchange(env, address(), waitMs + GRACE_MS, pending);
       try {
-        const init: RequestInit = { cache: "no-store", signal: control.signal };
-        const response = await env.fetch?.(address(), init);
-        const json: FeedPage = (await response?.json()) ?? {};
+        const json: FeedPage = JSON.parse(`${text}`);
         const { notes = [], events = [] } = json;
         for (const frame of [json, ...notes, ...events]) take(toFrame(frame));
         if (json.events) {
@@ -88,7 +89,6 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
       } catch {
         if (!closed) emit("error", new ThroughlineError(UNREACHABLE));
       }
-      env.clearTimeout(timer);
       if (delayMs > 0 && !closed) {
         await new Promise<void>((resolve) => {
           stop = resolve;
@@ -134,11 +134,10 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
         ({ channel, position }) => emit("gap", { channel, reason: "overflow", position }),
       ),
   };
-  signal?.addEventListener("abort", reader.close);
+  whenAborted(signal, reader.close);
   // What the page does right after `feed` comes first.
   queueMicrotask(() => {
-    if (signal?.aborted) reader.close();
-    else if (!closed) listen();
+    if (!closed) listen();
   });
   return reader;
 }

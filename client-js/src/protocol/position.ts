@@ -8,8 +8,7 @@ export interface Position {
 
 /** Reads a position; `undefined` where the text is none. The tag is proven by the server only. */
 export function parsePosition(text: string | undefined): Position | undefined {
-  const [, epoch, digits] =
-    /^([\w-]{1,32})\.(0|[1-9]\d{0,15})\.[\da-f]{16}$/.exec(text ?? "") ?? [];
+  const [, epoch, digits] = /^([\w-]{1,32})\.(0|[1-9]\d{0,15})\.[\da-f]{16}$/.exec(`${text}`) ?? [];
   const offset = Number(digits);
   return epoch && Number.isSafeInteger(offset) ? { epoch, offset } : undefined;
 }

@@ -155,7 +155,7 @@ export function createSession(
     if (t === "event") {
       const { ch, pos } = frame;
       const verdict = accept(subs.get(ch), frame);
-      if (verdict === "repeat") return;
+      if (!verdict) return;
       if (verdict === "hole") deliver({ t: "gap", ch, reason: verdict, pos });
     }
     if ("re" in frame) uplink.settle(frame, now);
@@ -196,7 +196,7 @@ export function createSession(
       session.link = session.count = unacknowledged = 0;
       session.deadline = Infinity;
       for (const sub of subs.values()) sub.asked = false;
-      uplink.restart((ch) => subs.get(ch)?.durable === true);
+      uplink.restart((ch) => !!subs.get(ch)?.durable);
     },
     attach(higher, options) {
       if (higher) {
@@ -224,7 +224,7 @@ export function createSession(
       // A repeat: the same link was read before, or was attached below the count (M19).
       if (reader.at <= session.count) return undefined;
       session.count = reader.at;
-      if (frame.t !== undefined) receiveSession(frame, now);
+      if (frame.t) receiveSession(frame, now);
       const { frames, bytes } = session.hello.outbox;
       // A short frame counts for its part of the bound on frames.
       unacknowledged += Math.max(chars, bytes / frames);

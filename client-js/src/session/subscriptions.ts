@@ -27,8 +27,8 @@ export interface Subscription {
 /** The channels of a session, by name. */
 export type Subscriptions = Map<string, Subscription>;
 
-/** What to do with an event: hand it over, hand over a gap first, or neither. */
-export type Verdict = "next" | "hole" | "repeat";
+/** What to do with an event: hand it over, hand over a gap first, or neither, as with a repeat. */
+export type Verdict = "next" | "hole" | undefined;
 
 /** A channel that nobody has been asked for yet. */
 export function subscription(ch: string, presence = false, since?: string): Subscription {
@@ -46,11 +46,11 @@ export function subscription(ch: string, presence = false, since?: string): Subs
 /** Judges an event, and moves the reader there unless it is a repeat. */
 export function accept(sub: Subscription | undefined, frame: EventFrame): Verdict {
   const at = parsePosition(frame.pos);
-  if (!sub || !at) return "repeat";
+  if (!sub || !at) return undefined;
   const { last, state, durable } = sub;
   const key = state ? (frame.key ?? "") : "";
   const before = last.get(key);
-  if (!isAfter(at, before)) return "repeat";
+  if (!isAfter(at, before)) return undefined;
   if (last.size > KEYS_MAX) last.delete(last.keys().next().value as string);
   last.set(key, at);
   if (durable) sub.since = frame.pos;

@@ -3,7 +3,7 @@
  * a time, moves to what is proven, and falls back to polls when a link dies. One loop
  * ({@link Carrier.run}) decides; everything else tells it by ending what it waits for.
  */
-import type { State, Transport } from "../api.ts";
+import type { ConnectOptions, State, Transport } from "../api.ts";
 import { backoff, HEALTHY_MS, RETRY_MS_MAX } from "../backoff.ts";
 import type { Env } from "../env.ts";
 import { refusal, retryOf, UNREACHABLE } from "../errors.ts";
@@ -11,7 +11,7 @@ import type { OpenFrame, Refusal } from "../protocol/frames.ts";
 import type { Session } from "../session/session.ts";
 import { createClimb } from "./climb.ts";
 import { createExchanges } from "./exchanges.ts";
-import type { CarrierOptions, Hooks, Host } from "./host.ts";
+import type { Hooks, Host } from "./host.ts";
 import { type Link, openLink } from "./link.ts";
 import type { Tokens } from "./tokens.ts";
 import { createUpstream, GAP_MS, VERDICT_MS } from "./upstream.ts";
@@ -52,9 +52,11 @@ export function createCarrier(
   session: Session,
   tokens: Tokens,
   allowed: readonly Transport[],
-  options: CarrierOptions,
+  options: ConnectOptions,
   hooks: Hooks,
 ): Carrier {
+  const { info, maxRetries = Infinity } = options;
+  const { base: baseMs = 250, cap = 20_000 } = options.backoff ?? {};
   /** Why the loop has to begin again, where there is a reason. */
   let restart: Refusal | undefined;
   let tries = 0;
@@ -96,7 +98,7 @@ export function createCarrier(
 
   const opening = (wait?: number): OpenFrame => {
     session.reset();
-    return session.open({ token: tokens.fresh, info: options.info, wait });
+    return session.open({ token: tokens.fresh, info, wait });
   };
 
   const prove = async (
@@ -143,21 +145,16 @@ export function createCarrier(
 
   const recover = async (why: Refusal): Promise<void> => {
     const { code } = why;
-    const { base, cap } = options.backoff;
     const retry = code === "superseded" ? "open" : retryOf(code);
     change(establishedAt ? "reconnecting" : "connecting", null, code);
     if (why !== UNREACHABLE) hooks.trouble(why);
     if (retry === "open") session.reset();
-    if (
-      retry === "no" ||
-      (retry === "token" && !tokens.refuse(code)) ||
-      tries >= options.maxRetries
-    ) {
+    if (retry === "no" || (retry === "token" && !tokens.refuse(code)) || tries >= maxRetries) {
       stop("failed", code);
       session.uplink.end(refusal("failed", `${code}: ${why.message}`));
       return;
     }
-    const delayMs = why.retry_ms ?? backoff(tries, cap, base, env.random());
+    const delayMs = why.retry_ms ?? backoff(tries, cap, baseMs, env.random());
     tries++;
     await Promise.race([woken(), host.pause(Math.min(delayMs, RETRY_MS_MAX))]);
   };

@@ -8,7 +8,7 @@ import { encodeBody } from "../protocol/body.ts";
 import { type FrameUp, isLinkFrame, type LinkUp, type Refusal } from "../protocol/frames.ts";
 import type { AttachOptions, Output, Reader, Session } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
-import { parseAnswer, post } from "../transports/exchange.ts";
+import { exchange, parseAnswer } from "../transports/exchange.ts";
 
 export interface Exchanges {
   /** Whether a POST was ever answered by the gateway. */
@@ -71,16 +71,8 @@ export function createExchanges(
     async run(frames, timeoutMs) {
       const reader = session.reader();
       const nonce = freshName(env);
-      const control = new AbortController();
-      pending.add(control);
-      const timer = env.setTimeout(() => control.abort(), timeoutMs);
-      // The code in the body decides, not the status: proxies change it (M9).
-      const text = await post(env, addressOf(base, nonce, "x"), frames, control.signal)
-        .then((response) => response?.text())
-        .catch(() => undefined);
-      env.clearTimeout(timer);
-      pending.delete(control);
-      const why = absorb(reader, nonce, text);
+      const url = addressOf(base, nonce, "x");
+      const why = absorb(reader, nonce, await exchange(env, url, timeoutMs, pending, frames));
       exchanges.answered ||= why !== UNREACHABLE;
       return session.isCurrent(reader) ? why : undefined;
     },

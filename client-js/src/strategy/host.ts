@@ -1,8 +1,7 @@
 /** What the parts that carry a session share, and what they tell the session's owner. */
 import type { State, Transport } from "../api.ts";
-import type { Backoff } from "../backoff.ts";
 import type { Env } from "../env.ts";
-import type { Json, LinkUp, Refusal } from "../protocol/frames.ts";
+import type { LinkUp, Refusal } from "../protocol/frames.ts";
 import type { Output, Session } from "../session/session.ts";
 import type { Exchanges } from "./exchanges.ts";
 import type { Link } from "./link.ts";
@@ -19,12 +18,6 @@ export interface Hooks {
   trouble(why: Refusal): void;
   /** Positions, counts or the link changed. */
   touched(): void;
-}
-
-export interface CarrierOptions {
-  info: Json | undefined;
-  maxRetries: number;
-  backoff: Backoff;
 }
 
 /** What carries the session, as its parts see it. */

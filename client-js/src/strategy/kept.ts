@@ -13,7 +13,7 @@ const WRITE_MS = 1000;
 interface Stored extends Kept {
   /** Milliseconds of the clock. */
   now: number;
-  channels: Subscription[];
+  channels: Omit<Subscription, "last">[];
 }
 
 /** What the application was handed of what was counted, in one channel. */
@@ -68,10 +68,8 @@ export function createKeeper(
         for (const { ch, since, durable } of channels) if (durable) keeper.positions.set(ch, since);
         if (!ticket || !(env.now() - now < (hello.window_ms ?? 0))) return false;
         session.resume(stored);
-        for (const kept of channels) {
-          const { last } = subscription(kept.ch, false, kept.since);
-          subs.set(kept.ch, { ...kept, last, asked: true });
-        }
+        for (const kept of channels)
+          subs.set(kept.ch, { ...subscription(kept.ch, false, kept.since), ...kept });
         keeper.write(false);
         return true;
       }),
@@ -91,6 +89,8 @@ export function createKeeper(
           hello,
           channels: [...subs.values()].map((sub) => ({
             ...sub,
+            asked: true,
+            last: undefined,
             since: page.get(sub.ch)?.position ?? sub.since,
           })),
         };

@@ -3,19 +3,38 @@ import type { Env } from "../env.ts";
 import { encodeBody } from "../protocol/body.ts";
 import { type FrameDown, type FrameUp, toFrame } from "../protocol/frames.ts";
 
-/** Posts frames as a simple request, which needs no CORS preflight. */
-export async function post(
+/** Posts frames as a simple request, which needs no CORS preflight; without any it is a GET. */
+export async function request(
   env: Env,
   url: string,
-  frames: readonly FrameUp[],
   signal: AbortSignal,
+  frames?: readonly FrameUp[],
 ): Promise<Response | undefined> {
-  return env.fetch?.(url, {
-    method: "POST",
-    body: new URLSearchParams(encodeBody(frames)),
-    cache: "no-store",
-    signal,
-  });
+  const form = frames && { method: "POST", body: new URLSearchParams(encodeBody(frames)) };
+  return env.fetch?.(url, { ...form, cache: "no-store", signal });
+}
+
+/**
+ * The text of a complete answer; `undefined` where none came.
+ * @param pending has the request's controller while it is under way.
+ */
+export async function exchange(
+  env: Env,
+  url: string,
+  timeoutMs: number,
+  pending: Set<AbortController>,
+  frames?: readonly FrameUp[],
+): Promise<string | undefined> {
+  const control = new AbortController();
+  pending.add(control);
+  const timer = env.setTimeout(() => control.abort(), timeoutMs);
+  // The code in the body decides, not the status: proxies change it (M9).
+  const text = await request(env, url, control.signal, frames)
+    .then((response) => response?.text())
+    .catch(() => undefined);
+  env.clearTimeout(timer);
+  pending.delete(control);
+  return text;
 }
 
 /** Reads an answer: an array of frames, or the one `error` of a refusal. */

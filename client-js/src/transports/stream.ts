@@ -3,7 +3,7 @@ import type { Env } from "../env.ts";
 import { type FrameUp, parseFrame } from "../protocol/frames.ts";
 import { lineReader } from "../protocol/lines.ts";
 import type { Connection, Listener } from "./connection.ts";
-import { post } from "./exchange.ts";
+import { request } from "./exchange.ts";
 
 /**
  * Opens a stream of either kind with one frame. It has no way up of its own.
@@ -13,7 +13,7 @@ export function openStream(env: Env, url: string, first: FrameUp, listener: List
   const control = new AbortController();
   const { signal } = control;
   const read = async (): Promise<void> => {
-    const response = await post(env, url, [first], signal);
+    const response = await request(env, url, signal, [first]);
     const reader = response?.body?.getReader?.();
     const decoder = new TextDecoder();
     const lines = lineReader();
