@@ -66,7 +66,8 @@ export async function compress(code: string): Promise<string> {
       keep_fargs: false,
       pure_getters: true,
       unsafe_arrows: true,
-      unsafe_methods: true, unsafe: true, hoist_funs: true,
+      unsafe: true,
+      hoist_funs: true,
     },
   });
   return compressed;

@@ -39,7 +39,7 @@ export function createBacklog<Item extends { position: string }>(
   };
   const backlog: Backlog<Item> = {
     at,
-    waits: () => items.length > 0,
+    waits: () => !!items.length,
     push(item) {
       const last = items[BACKLOG_EVENTS_MAX - 1];
       if (last) {

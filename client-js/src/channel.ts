@@ -54,8 +54,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
   };
 
   const drain = (): void => {
-    while (kept.length > 0 && emitter.has("event"))
-      for (const item of kept.splice(0, 1)) emit(item);
+    while (kept.length && emitter.has("event")) for (const item of kept.splice(0, 1)) emit(item);
   };
 
   const take = (item: Item): void => {
@@ -80,7 +79,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
     async publish(data, { id = freshName(env), key, expect, signal } = {}) {
       const frame: Request = { t: "publish", ch: name, data: snapshot(data), id, key, expect };
       const ok = await host.request(frame, signal);
-      return { position: ok.pos ?? "", id: ok.id ?? id, duplicate: !!ok.duplicate };
+      return { position: ok.pos as string, id, duplicate: !!ok.duplicate };
     },
     async history({ since, limit, signal } = {}) {
       const frame: Request = { t: "history", ch: name, since, limit };
@@ -115,7 +114,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
         if (change) emitter.emit("presence", change);
       }
     },
-    unread: () => kept.length > 0 || !!behind(),
+    unread: () => !!(kept.length || behind()),
     end() {
       for (const backlog of backlogs) backlog.end();
     },

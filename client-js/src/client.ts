@@ -48,7 +48,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     if (t === "skipped") return emit(t, { count: frame.n });
     const { ch } = frame;
     if ("code" in frame) {
-      const why = { message: "the gateway ended it", ...frame };
+      const why = { ...CLOSED, ...frame };
       if (ch) refused(ch, why);
       else trouble(why);
     } else if (!ch) emit("caught_up", {});
@@ -180,7 +180,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     const found = transports.filter(
       (transport) => TRANSPORTS.includes(transport) && (transport !== "websocket" || env.WebSocket),
     );
-    return found.length > 0 ? found : ["poll"];
+    return found.length ? found : ["poll"];
   };
 
   const key = resume === true ? `throughline:${base}` : resume || undefined;
@@ -243,7 +243,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     },
     async feedTicket(channels) {
       const ok = await host.request({ t: "feed_ticket", chs: [...channels] }, undefined);
-      return { ticket: ok.ticket ?? "", expiresMs: ok.expires_ms ?? 0 };
+      return { ticket: ok.ticket as string, expiresMs: ok.expires_ms as number };
     },
     async close() {
       const closed = carrier.close();

@@ -22,7 +22,7 @@ export function createEmitter<Events>(report: (error: unknown) => void): Emitter
       all.add(entry);
       return () => void all.delete(entry);
     },
-    has: (kind) => of(kind).length > 0,
+    has: (kind) => !!of(kind).length,
     emit(kind, value) {
       for (const [, listener] of of(kind)) {
         try {

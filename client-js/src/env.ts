@@ -92,5 +92,5 @@ export function whenAborted(signal: AbortSignal | undefined, call: () => void): 
 /** A fresh name: 20 or so characters of base 36, about 100 random bits. */
 export function freshName(env: Pick<Env, "random">): string {
   const part = (): string => env.random().toString(36).slice(2);
-  return `${part()}${part()}` || "0";
+  return part() + part() || "0";
 }

@@ -48,7 +48,7 @@ export interface AttachFrame {
 export type LinkUp =
   | OpenFrame
   | AttachFrame
-  | { l: "candidate"; v: 1; ticket: string }
+  | { l: "candidate"; v: 1; ticket: string | undefined }
   | { l: "echo"; id: string; via?: string | undefined }
   | { l: "pong"; count?: number | undefined; visible?: boolean | undefined }
   | { l: "leaving" | "close" };
@@ -87,7 +87,7 @@ export interface Hello {
   window_ms?: number;
   hold_ms?: number;
   outbox?: { frames: number; bytes: number };
-  limits?: { frame_bytes: number; frames: number; subscriptions: number };
+  limits?: { frame_bytes: number; frames: number };
   expires_ms?: number;
 }
 

@@ -70,7 +70,7 @@ const DEFAULTS: Defaults = {
   window_ms: 120_000,
   hold_ms: 20_000,
   outbox: { frames: 1024, bytes: 1 << 20 },
-  limits: { frame_bytes: 65_536, frames: 100, subscriptions: 128 },
+  limits: { frame_bytes: 65_536, frames: 100 },
 };
 
 export interface Session {
@@ -136,7 +136,7 @@ export function createSession(
       case "ping":
         if (reader.at === undefined || !session.isCurrent(reader)) return "acknowledge";
         session.expectPing(frame.next, now);
-        uplink.applied(frame.up ?? 0);
+        uplink.applied(frame.up);
         return frame.n === session.count ? "acknowledge" : "reattach";
       case "superseded":
         // By a number that this client never gave: somebody else has its ticket (M23).

@@ -66,8 +66,8 @@ export interface Uplink {
   restart(isDurable: (channel: string) => boolean): void;
   /** Ends every request with this refusal. */
   end(why: Refusal): void;
-  /** Drops a request that was not sent yet, as if it had not been made; false where it was. */
-  withdraw(settle: Settle): boolean;
+  /** Drops a request that was not sent yet, as if it had not been made. */
+  withdraw(settle: Settle): void;
 }
 
 /** @param bound requests that wait at most. */
@@ -94,7 +94,7 @@ export function createUplink(bound: number): Uplink {
     });
   };
 
-  const applied = (to: number): void => {
+  const applied = (to = 0): void => {
     if (!synced) seq = to;
     synced = true;
     up = Math.max(up, Math.min(to, seq));
@@ -170,10 +170,9 @@ export function createUplink(bound: number): Uplink {
     },
     withdraw(settle) {
       const entry = entries.find(
-        (other) => other.settle === settle && other.seq === 0 && other.unknown === 0,
+        (other) => other.settle === settle && !other.seq && !other.unknown,
       );
       if (entry) drop(entry);
-      return entry !== undefined;
     },
   };
 }

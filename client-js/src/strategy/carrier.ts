@@ -75,7 +75,6 @@ export function createCarrier(
   const change = (state: State, transport: Transport | null, reason?: string): void => {
     if (host.over || (host.state === state && host.transport === transport)) return;
     host.state = state;
-    host.over = /^(clos|fail)ed$/.test(state);
     host.transport = transport;
     hooks.changed(state, transport, reason);
   };
@@ -87,6 +86,7 @@ export function createCarrier(
 
   const stop = (state: State, reason?: string, abortAfterMs = 0): void => {
     change(state, null, reason);
+    host.over = true;
     climb.stop();
     upstream.stop();
     tokens.stop();
@@ -164,7 +164,7 @@ export function createCarrier(
     const { count, uplink, hello } = session;
     const wake = woken();
     const sentAt = env.now();
-    const sends = exchanges.outgoing.length > 0 || uplink.hasMore(sentAt);
+    const sends = exchanges.outgoing.length || uplink.hasMore(sentAt);
     const wait = quick ? 0 : Math.min(holdMs, hello.hold_ms);
     const timeoutMs = quick ? VERDICT_MS : wait + POLL_GRACE_MS;
     quick = false;
@@ -236,7 +236,7 @@ export function createCarrier(
     may: (transport) => host.allowed.includes(transport),
     pause: (ms) => new Promise((resolve) => void env.setTimeout(resolve, ms)),
     async settled() {
-      if (host.probing?.stage === "attaching") await host.probing.proven;
+      if (host.probing?.stage === "attach") await host.probing.proven;
     },
     prove,
     post: (frame) => upstream.post(frame),
@@ -271,7 +271,7 @@ export function createCarrier(
       // A candidate that sent its `attach` took the session from the older link; another is nothing yet.
       if (link !== host.live && link.reader.link !== session.link) return;
       closeLive();
-      if (host.probing?.stage === "attaching") return;
+      if (host.probing?.stage === "attach") return;
       climb.lost(env.now() - liveAt);
       if (why && retryOf(why.code) !== "no") restart = why;
       change("reconnecting", null, why?.code);
@@ -305,7 +305,7 @@ export function createCarrier(
     },
 
     leave() {
-      if (session.ticket) exchanges.beacon({ l: "leaving" });
+      if (session.ticket) exchanges.beacon();
     },
 
     use(transports) {

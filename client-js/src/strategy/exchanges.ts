@@ -27,8 +27,8 @@ export interface Exchanges {
    * overtaken did not fail: what carries the session is decided elsewhere.
    */
   run(frames: FrameUp[], timeoutMs: number): Promise<Refusal | undefined>;
-  /** Sends one link frame that outlives the page, at the live link. Nothing is known of its fate. */
-  beacon(frame: LinkUp): void;
+  /** Says that the page leaves, which outlives it, at the live link. Nothing is known of its fate. */
+  beacon(): void;
   /** Ends those that are under way, now or after a while. */
   abort(afterMs?: number): void;
 }
@@ -76,9 +76,9 @@ export function createExchanges(
       exchanges.answered ||= why !== UNREACHABLE;
       return session.isCurrent(reader) ? why : undefined;
     },
-    beacon(frame) {
-      const attach = session.attach(false);
-      env.beacon(addressOf(base, freshName(env), "x"), encodeBody([attach, frame]));
+    beacon() {
+      const frames: FrameUp[] = [session.attach(false), { l: "leaving" }];
+      env.beacon(addressOf(base, freshName(env), "x"), encodeBody(frames));
     },
     abort(afterMs = 0) {
       for (const control of pending) env.setTimeout(() => control.abort(), afterMs);

@@ -25,7 +25,7 @@ export interface Link {
   reader: Reader;
   /** Settled once: with the reason, where it did not become the link. */
   readonly proven: Promise<Refusal | undefined>;
-  stage: "connecting" | "echo" | "attaching" | "live" | "over";
+  stage: "open" | "echo" | "attach" | "live" | "over";
   send(frame: FrameUp): void;
   /** Moves the session to this connection, or to a higher number on it. */
   attach(): void;
@@ -74,17 +74,17 @@ export function openLink(
     proven: new Promise((resolve) => {
       settle = resolve;
     }),
-    stage: "connecting",
+    stage: "open",
     send: (frame) => connection?.send?.(frame),
     attach() {
       const { fresh: token } = host.tokens;
       const frame = session.attach(true, { token, via: duplex ? undefined : via });
       link.reader = session.reader();
-      step("attaching", STEP_MS);
+      step("attach", STEP_MS);
       if (duplex) link.send(frame);
       else {
         exchanges.run([frame], STEP_MS).then((why) => {
-          if (why && link.stage === "attaching") link.ended();
+          if (why && link.stage === "attach") link.ended();
         });
       }
     },
@@ -110,13 +110,13 @@ export function openLink(
     },
   };
 
-  step("connecting", STEP_MS);
+  step("open", STEP_MS);
   connection = (duplex ? openWebSocket : openStream)(
     env,
     addressOf(host.base, nonce, KINDS[transport]),
-    first ?? { l: "candidate", v: 1, ticket: session.ticket ?? "" },
+    first ?? { l: "candidate", v: 1, ticket: session.ticket },
     {
-      opened: () => step("connecting", STEP_MS),
+      opened: () => step("open", STEP_MS),
       ended: link.ended,
       frame(frame, chars) {
         if (!isLinkFrame(frame) || (frame.l !== "hello" && frame.l !== "echo")) {
@@ -126,13 +126,13 @@ export function openLink(
           echo = undefined;
           if (link.stage === "echo") link.attach();
           if (link.stage === "live") step("live");
-        } else if (frame.nonce !== nonce || link.stage !== "connecting") {
+        } else if (frame.nonce !== nonce || link.stage !== "open") {
           // An answer that is not to this request: a cache, or a proxy that merges requests.
           link.ended();
         } else if (first) {
           session.opened(frame);
           link.reader = session.reader();
-          step("attaching", STEP_MS);
+          step("attach", STEP_MS);
           // Any frame after the hello makes the session more than provisional (PROTOCOL.md M14).
           link.send({ l: "pong" });
         } else {

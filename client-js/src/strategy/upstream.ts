@@ -80,7 +80,7 @@ export function createUpstream(host: Host): Upstream {
     flush(again) {
       const { live } = host;
       if (!live?.duplex) void send();
-      else if (live.stage !== "attaching") {
+      else if (live.stage !== "attach") {
         for (const frame of uplink.take(env.now(), again, Infinity, Infinity)) {
           live.send(frame);
           silentAt = Math.min(silentAt, env.now() + SILENCE_MS);
@@ -94,10 +94,12 @@ export function createUpstream(host: Host): Upstream {
       else void send();
     },
     acknowledge(link) {
+      const { duplex } = link;
       const isLive = link === host.live;
-      const pong = { l: "pong", visible: host.visible() } as const;
-      if (link.duplex) link.send(isLive ? { ...pong, count: session.acknowledge() } : pong);
-      // The `attach` that goes before it has the count.
+      // Beside a stream the `attach` that goes before it has the count.
+      const count = duplex && isLive ? session.acknowledge() : undefined;
+      const pong = { l: "pong", visible: host.visible(), count } as const;
+      if (duplex) link.send(pong);
       else if (isLive) upstream.post(pong);
     },
     heard() {
