@@ -3,7 +3,7 @@
  * outside, and kept, is what the interfaces of the API, the wire and the surroundings declare, and what
  * the objects of the platform have.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { minify as terser } from "terser";
 import ts from "typescript";
 import { shorten } from "./names.ts";
@@ -73,8 +73,17 @@ export async function compress(code: string): Promise<string> {
   return compressed;
 }
 
-/** The code with short names. */
+/** The names that were found last, and how many more are tried to find better ones. */
+const NAMES: URL = new URL("names.json", import.meta.url);
+const TRIES = Number(process.env["NAMES_TRIES"] ?? 0);
+
+/** The code with short names. With `NAMES_TRIES` better ones are looked for, and kept. */
 export function shortNames(code: string): string {
   const isPrivate = (name: string): boolean => inside.has(name);
-  return shorten(code, { isPrivate, isOutside: (name) => outside.has(name) }, GLOBAL);
+  const properties = { isPrivate, isOutside: (name: string) => outside.has(name) };
+  const known = JSON.parse(readFileSync(NAMES, "utf8"));
+  const searches = TRIES > 0 && code.includes(`var ${GLOBAL}=`);
+  const short = shorten(code, properties, GLOBAL, known, searches ? TRIES : 0);
+  if (searches) writeFileSync(NAMES, `${JSON.stringify(short.names, null, 2)}\n`);
+  return short.code;
 }

@@ -23,8 +23,8 @@ export interface Properties {
   isOutside(name: string): boolean;
 }
 
-/** Changes that are tried: each takes half a millisecond. */
-const TRIES = 8000;
+/** By how much a change may make the whole larger at first, about. */
+const WORSE_BYTES = 0.6;
 
 const LETTERS: readonly string[] = [..."etnriasocludpfmhg_vybxSCwTEDOkAjMNPFILRzBVHUWGKqJYXZQ$"];
 const NAMES: readonly string[] = [
@@ -127,11 +127,22 @@ class Bundle {
 
 const sizeOf = (code: string): number => gzipSync(code, { level: 9 }).length;
 
+/** Names by word, as they were found for an earlier text. */
+export type Names = Readonly<Record<string, string>>;
+
 /**
- * The code with short names.
+ * The code with short names, and what they are.
  * @param kept a variable that keeps its name.
+ * @param known names to begin with. A word that is not there has the first that is free.
+ * @param tries changes of names that are tried: each takes half a millisecond.
  */
-export function shorten(code: string, properties: Properties, kept: string): string {
+export function shorten(
+  code: string,
+  properties: Properties,
+  kept: string,
+  known: Names,
+  tries: number,
+): { code: string; names: Names } {
   const bundle = new Bundle(code, properties);
   const words: Word[] = [];
   for (const word of bundle.words.values()) {
@@ -140,20 +151,27 @@ export function shorten(code: string, properties: Properties, kept: string): str
   }
   words.sort((a, b) => b.uses - a.uses);
   for (const word of words) {
-    const name = NAMES.find((name) => bundle.isSound({ ...word, name }));
-    word.name = name ?? word.text;
+    const name = known[word.text];
+    if (name && bundle.isSound({ ...word, name })) word.name = name;
   }
-  search(bundle, words);
+  for (const word of words)
+    word.name ||= NAMES.find((name) => bundle.isSound({ ...word, name })) ?? word.text;
+  search(bundle, words, tries);
   const short = bundle.print();
   prove(code, short);
-  return short;
+  const names = words.map(({ text, name }) => [text, name] as const);
+  return { code: short, names: Object.fromEntries(names.sort(([a], [b]) => (a < b ? -1 : 1))) };
 }
 
-/** Gives a word another name, and its old one to those that had it, where the whole becomes no larger. */
-function search(bundle: Bundle, words: readonly Word[]): void {
+/**
+ * Simulated annealing: gives a word another name, and its old one to those that had it, where the whole
+ * becomes no larger, or at first not much.
+ */
+function search(bundle: Bundle, words: readonly Word[], tries: number): void {
   const roll = dice();
-  let best = sizeOf(bundle.print());
-  for (let tried = 0; tried < TRIES; tried++) {
+  let size = sizeOf(bundle.print());
+  let best = { size, names: words.map(({ name }) => name) };
+  for (let tried = 0; tried < tries; tried++) {
     // What is used often matters more.
     const word = words[Math.floor(roll() ** 2 * words.length)];
     // A variable may have the name of the property that it comes from: then it is written once.
@@ -163,10 +181,13 @@ function search(bundle: Bundle, words: readonly Word[]): void {
     const moved = [word, ...[...word.rivals].filter((rival) => rival.name === name)];
     for (const other of moved) other.name = other === word ? name : before;
     const sound = moved.every((other) => bundle.isSound(other));
-    const size = sound ? sizeOf(bundle.print()) : Infinity;
-    if (size <= best) best = size;
+    const now = sound ? sizeOf(bundle.print()) : Infinity;
+    const worse = -WORSE_BYTES * (1 - tried / tries) * Math.log(roll());
+    if (now <= size + worse) size = now;
     else for (const other of moved) other.name = other === word ? before : name;
+    if (size < best.size) best = { size, names: words.map(({ name }) => name) };
   }
+  for (const [at, word] of words.entries()) word.name = best.names[at] ?? word.name;
 }
 
 /** @throws {Error} where an identifier stands for another variable than before. */

@@ -2,10 +2,10 @@
 import type { Client, ClientEvents, ConnectOptions, Transport } from "./api.ts";
 import { HEALTHY_MS } from "./backoff.ts";
 import { type ChannelHost, type ClientChannel, createChannel } from "./channel.ts";
-import { createEmitter, type Off } from "./emitter.ts";
-import { createEnv, type PageEvent, whenAborted } from "./env.ts";
+import { createEmitter } from "./emitter.ts";
+import { createEnv, whenAborted } from "./env.ts";
 import { CLOSED, refusal, retryOf, ThroughlineError } from "./errors.ts";
-import { isObject, type OkFrame, type Refusal, type Request } from "./protocol/frames.ts";
+import type { OkFrame, PresenceFrame, Refusal, Request } from "./protocol/frames.ts";
 import { createSession, type Delivered } from "./session/session.ts";
 import { moved, request, type Subscription, subscription } from "./session/subscriptions.ts";
 import type { Settle } from "./session/uplink.ts";
@@ -34,7 +34,6 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   const channels = new Map<string, ClientChannel>();
   /** Channels of the resumed session that this page has not asked for. */
   const unclaimed = new Set<string>();
-  const offs: Off[] = [];
   let wasEstablished = false;
   /** What the application said, else whether the page is hidden. */
   let wantsAway: boolean | undefined;
@@ -151,13 +150,11 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       add(ch, presence, since ?? (sub.durable ? sub.since : undefined));
     } else if (presence) {
       push({ t: "presence", chs: [ch] }, (outcome) => {
-        const answer = outcome.t === "ok" && isObject(outcome.channels) && outcome.channels[ch];
+        const answer = "channels" in outcome && outcome.channels?.[ch];
         if (!answer) return;
         // No change is older than this list: the replica of this page is empty.
-        const { n, members } = answer;
-        channel.receive(
-          members ? { t: "members", ch, v: 0, members } : { t: "count", ch, v: 0, n },
-        );
+        const t = answer.members ? "members" : "count";
+        channel.receive({ t, ch, v: 0, ...answer } as PresenceFrame);
       });
     }
   };
@@ -247,7 +244,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     },
     async close() {
       const closed = carrier.close();
-      for (const off of offs) off();
+      for (const off of offs ?? []) off();
       uplink.end(CLOSED);
       for (const channel of channels.values()) channel.end();
       keeper.clear();
@@ -268,19 +265,19 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     }, HEALTHY_MS);
   }
 
-  const listen = (kind: PageEvent, listener: (persisted: boolean) => void): void => {
-    if (env.page) offs.push(env.page.listen(kind, listener));
-  };
-  listen("visibilitychange", () => {
-    carrier.watched();
-    tellAway();
-  });
-  listen("online", () => carrier.verify(true));
-  listen("pageshow", (persisted) => persisted && carrier.verify(true));
-  listen("pagehide", () => {
-    keeper.write(true);
-    carrier.leave();
-  });
+  const { page } = env;
+  const offs = page && [
+    page.listen("visibilitychange", () => {
+      carrier.watched();
+      tellAway();
+    }),
+    page.listen("online", () => carrier.verify(true)),
+    page.listen("pageshow", (persisted) => persisted && carrier.verify(true)),
+    page.listen("pagehide", () => {
+      keeper.write(true);
+      carrier.leave();
+    }),
+  ];
 
   whenAborted(signal, client.close);
   void carrier.run();

@@ -97,8 +97,8 @@ export interface Session {
   attach(higher: boolean, options?: AttachOptions): AttachFrame;
   /** The count, which the server is being told. */
   acknowledge(): number;
-  /** A reader for a connection that becomes, or is, the highest link. */
-  reader(): Reader;
+  /** A reader for a connection that becomes, or is, the highest link, or of another. */
+  reader(link?: number): Reader;
   /** Whether what this reader reads is of the highest link, so that it can still fail. */
   isCurrent(reader: Reader): boolean;
   /** How long the live link may stay without a ping from now on. */
@@ -211,7 +211,7 @@ export function createSession(
       unacknowledged = 0;
       return session.count;
     },
-    reader: () => ({ session: generation, link: session.link, at: undefined }),
+    reader: (link = session.link) => ({ session: generation, link, at: undefined }),
     isCurrent: (reader) => reader.session === generation && reader.link === session.link,
     expectPing(nextMs, now) {
       session.deadline = now + nextMs * PING_PATIENCE;

@@ -70,7 +70,7 @@ export function openLink(
     transport,
     duplex,
     // Of no link: a candidate's session frames are never counted.
-    reader: { ...session.reader(), link: 0 },
+    reader: session.reader(0),
     proven: new Promise((resolve) => {
       settle = resolve;
     }),

@@ -13,12 +13,13 @@ export function openStream(env: Env, url: string, first: FrameUp, listener: List
   const control = new AbortController();
   const { signal } = control;
   const read = async (): Promise<void> => {
-    const response = await request(env, url, signal, [first]);
-    const reader = response?.body?.getReader?.();
+    // Where there is nothing to read from it throws, which ends it.
+    const { body } = (await request(env, url, signal, [first])) as Response;
+    const reader = (body as ReadableStream<Uint8Array>).getReader();
     const decoder = new TextDecoder();
     const lines = lineReader();
-    for (let over = !reader; !over; ) {
-      const { done = true, value } = (await reader?.read()) ?? {};
+    for (let over = false; !over; ) {
+      const { done, value } = await reader.read();
       over = done;
       // A refusal is one frame, whose line does not end (M9); a proxy's own page is none.
       for (const text of lines(done ? "\n" : decoder.decode(value, { stream: true }))) {

@@ -12,8 +12,7 @@ export function openWebSocket(
   listener: Listener,
 ): Connection | undefined {
   try {
-    const socket = env.WebSocket && new env.WebSocket(url);
-    if (!socket) return undefined;
+    const socket = new (env.WebSocket as NonNullable<Env["WebSocket"]>)(url);
     // What is sent while it closes is dropped, and sent again over the next link.
     const send = (frame: FrameUp): void => socket.send(JSON.stringify(frame));
     socket.onopen = () => {
@@ -37,7 +36,7 @@ export function openWebSocket(
       },
     };
   } catch {
-    // A page served over https may not open ws: (WHATWG WebSockets, "The WebSocket() constructor").
+    // There is none, or a page served over https may not open ws: (WHATWG WebSockets, "The WebSocket() constructor").
     return undefined;
   }
 }
