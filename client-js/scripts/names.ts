@@ -51,6 +51,14 @@ interface Piece {
   readonly variable: { readonly name: string };
 }
 
+/** The name in the source: the bundler numbers what had one name in two modules. */
+function textOf({ name, rivals }: Variable): string {
+  const text = unnumbered(name);
+  return [...rivals].some((rival) => unnumbered(rival.name) === text) ? name : text;
+}
+
+const unnumbered = (name: string): string => name.replace(/\$\d+$/, "");
+
 class Bundle {
   readonly words: Map<string, Word> = new Map();
   private readonly pieces: readonly Piece[];
@@ -81,9 +89,7 @@ class Bundle {
     for (const word of all) word.rivals.delete(word);
   }
 
-  private word(name: string): Word {
-    // The bundler numbers what had one name in two modules.
-    const text = name.replace(/\$\d+$/, "");
+  private word(text: string): Word {
     const found = this.words.get(text);
     const word = found ?? { text, rivals: new Set(), isProperty: false, uses: 0, name: "" };
     this.words.set(text, word);
@@ -97,10 +103,10 @@ class Bundle {
     return word;
   }
 
-  private variable({ name, rivals }: Variable): Word {
-    const word = this.word(name);
+  private variable(variable: Variable): Word {
+    const word = this.word(textOf(variable));
     word.uses++;
-    for (const rival of rivals) word.rivals.add(this.word(rival.name));
+    for (const rival of variable.rivals) word.rivals.add(this.word(textOf(rival)));
     return word;
   }
 

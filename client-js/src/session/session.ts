@@ -16,6 +16,7 @@ import {
   type Refusal,
   type SessionDown,
 } from "../protocol/frames.ts";
+import type { Kept } from "./stored.ts";
 import { accept, moved, request, type Subscriptions } from "./subscriptions.ts";
 import { createUplink, type Uplink } from "./uplink.ts";
 
@@ -44,14 +45,6 @@ export interface Reader {
   readonly link: number;
   /** Number of the last frame read, or none before `attached`. */
   at: number | undefined;
-}
-
-/** What a session is resumed from after a reload. */
-export interface Kept {
-  ticket: string | undefined;
-  link: number;
-  count: number;
-  hello: Hello;
 }
 
 /** What an `attach` may say beside the session's own numbers. */

@@ -4,17 +4,12 @@
  * that was duplicated, opens a new session with the positions.
  */
 import type { Env, Store } from "../env.ts";
-import type { Kept, Session } from "../session/session.ts";
-import { type Subscription, subscription } from "../session/subscriptions.ts";
+import type { Session } from "../session/session.ts";
+import type { Stored } from "../session/stored.ts";
+import { subscription } from "../session/subscriptions.ts";
 
 /** Milliseconds between two writes. */
 const WRITE_MS = 1000;
-
-interface Stored extends Kept {
-  /** Milliseconds of the clock. */
-  now: number;
-  channels: Omit<Subscription, "last">[];
-}
 
 /** What the application was handed of what was counted, in one channel. */
 export interface PageState {
@@ -69,7 +64,7 @@ export function createKeeper(
         if (!ticket || !(env.now() - now < (hello.window_ms ?? 0))) return false;
         session.resume(stored);
         for (const kept of channels)
-          subs.set(kept.ch, { ...subscription(kept.ch, false, kept.since), ...kept });
+          subs.set(kept.ch, { ...subscription(kept.ch, false, kept.since), ...kept, asked: true });
         keeper.write(false);
         return true;
       }),
@@ -89,7 +84,7 @@ export function createKeeper(
           hello,
           channels: [...subs.values()].map((sub) => ({
             ...sub,
-            asked: true,
+            asked: undefined,
             last: undefined,
             since: page.get(sub.ch)?.position ?? sub.since,
           })),
