@@ -17,13 +17,13 @@ export interface Backlog<Item> extends AsyncIterableIterator<Item> {
 
 /**
  * A backlog of the events from here on, which is one of `all` until whoever iterates has had enough.
- * @param listen adds the listener of the events.
+ * @param source of the events.
  * @param at where the iterator begins.
  * @param overflow told the last of the items that were dropped, all at once, because nobody took them.
  */
 export function createBacklog<Item extends { position: string }>(
   all: Set<Backlog<Item>>,
-  listen: (listener: (item: Item) => void) => Off,
+  source: { on(kind: "event", listener: (item: Item) => void): Off },
   at: string | undefined,
   overflow: (last: Item) => void,
 ): Backlog<Item> {
@@ -67,7 +67,7 @@ export function createBacklog<Item extends { position: string }>(
     },
     [Symbol.asyncIterator]: () => backlog,
   };
-  const off = listen(backlog.push);
+  const off = source.on("event", backlog.push);
   all.add(backlog);
   return backlog;
 }

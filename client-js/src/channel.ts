@@ -95,12 +95,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
       channel.end();
     },
     [Symbol.asyncIterator]: () =>
-      createBacklog(
-        backlogs,
-        (listener) => channel.on("event", listener),
-        handed,
-        ({ position }) => emit(gap(position)),
-      ),
+      createBacklog<ChannelEvent>(backlogs, channel, handed, ({ position }) => emit(gap(position))),
     receive(frame) {
       const { t } = frame;
       if (t === "event") take([t, toEvent(frame)]);

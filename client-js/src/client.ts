@@ -32,8 +32,6 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   const base = resolveBase(url, env.base);
   const { on, emit } = createEmitter<ClientEvents>(env.report);
   const channels = new Map<string, ClientChannel>();
-  /** Channels of the resumed session that this page has not asked for. */
-  const unclaimed = new Set<string>();
   let wasEstablished = false;
   /** What the application said, else whether the page is hidden. */
   let wantsAway: boolean | undefined;
@@ -65,7 +63,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   };
 
   const visible = (): boolean => env.page?.visible() ?? true;
-  const session = createSession(options.queue ?? 1000, visible, deliver);
+  const session = createSession(options.queue ?? 1000, visible, () => env.now(), deliver);
   const { subs, uplink } = session;
 
   const trouble = (why: Refusal & { ch?: string }): void =>
@@ -180,7 +178,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     return found.length ? found : ["poll"];
   };
 
-  const key = resume === true ? `throughline:${base}` : resume || undefined;
+  const key = resume === true ? `throughline:${base}` : resume || "";
   const keeper = createKeeper(env, key, session, channels);
 
   const tokens = createTokens(env, options.auth, push);
@@ -254,11 +252,10 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   };
 
   // The session of the page before goes on: what this page does not ask for ends after a while.
-  if (keeper.restore()) {
-    for (const ch of subs.keys()) {
-      open(ch);
-      unclaimed.add(ch);
-    }
+  keeper.restore();
+  const unclaimed = new Set(subs.keys());
+  for (const ch of unclaimed) open(ch);
+  if (unclaimed.size) {
     env.setTimeout(() => {
       for (const ch of unclaimed) channels.get(ch)?.unsubscribe();
       unclaimed.clear();

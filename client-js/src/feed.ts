@@ -127,11 +127,8 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
       for (const backlog of backlogs) backlog.end();
     },
     [Symbol.asyncIterator]: () =>
-      createBacklog(
-        backlogs,
-        (listener) => on("event", listener),
-        undefined,
-        ({ channel, position }) => emit("gap", { channel, reason: "overflow", position }),
+      createBacklog<FeedEvent>(backlogs, reader, undefined, ({ channel, position }) =>
+        emit("gap", { channel, reason: "overflow", position }),
       ),
   };
   whenAborted(signal, reader.close);

@@ -29,14 +29,19 @@ function setUp(durable = true): {
           : frame.t,
     );
   };
-  const session = createSession(10, () => true, deliver);
+  const session = createSession(
+    10,
+    () => true,
+    () => 0,
+    deliver,
+  );
   session.subs.set("a", subscription("a"));
   session.open({});
   session.opened({ via: "v", nonce: "n", ticket: "t" });
   const read = (reader: Reader, ...frames: FrameDown[]): string[] => {
     told = [];
     for (const frame of frames) {
-      const output = session.receive(reader, frame, 10, 0);
+      const output = session.receive(reader, frame, 10);
       if (typeof output === "string") told.push(output);
       else if (output) told.push(output.reopen ? "reopen" : "end");
     }

@@ -1,5 +1,5 @@
 /**
- * One session, whatever carries it. Pure: the caller brings frames and `now`, and does what
+ * One session, whatever carries it. Pure: the caller brings frames and the clock, and does what
  * {@link Session.receive} answers. It does no I/O and sets no timer; {@link Session.deadline} says when
  * the live link is to be abandoned.
  */
@@ -95,29 +95,31 @@ export interface Session {
   /** Whether what this reader reads is of the highest link, so that it can still fail. */
   isCurrent(reader: Reader): boolean;
   /** How long the live link may stay without a ping from now on. */
-  expectPing(nextMs: number, now: number): void;
+  expectPing(nextMs: number): void;
   /** Reads one frame of a connection. `chars`: its length, as a measure of the server's outbox. */
-  receive(reader: Reader, frame: FrameDown, chars: number, now: number): Output | undefined;
+  receive(reader: Reader, frame: FrameDown, chars: number): Output | undefined;
 }
 
 /**
  * @param queue requests that wait at most.
  * @param visible whether somebody can see the page.
+ * @param now the time in milliseconds.
  * @param deliver told what the application is to be handed, in order.
  */
 export function createSession(
   queue: number,
   visible: () => boolean,
+  now: () => number,
   deliver: (frame: Delivered) => void,
 ): Session {
   const subs: Subscriptions = new Map();
-  const uplink = createUplink(queue);
+  const uplink = createUplink(queue, now);
   /** Tells connections of an earlier session from those of this one. */
   let generation = 0;
   /** Characters read since the server was last told the count. */
   let unacknowledged = 0;
 
-  const receiveLink = (reader: Reader, frame: LinkDown, now: number): Output | undefined => {
+  const receiveLink = (reader: Reader, frame: LinkDown): Output | undefined => {
     switch (frame.l) {
       case "attached":
         if (frame.link !== reader.link || frame.link !== session.link) return undefined;
@@ -128,7 +130,7 @@ export function createSession(
         return frame.l;
       case "ping":
         if (reader.at === undefined || !session.isCurrent(reader)) return "acknowledge";
-        session.expectPing(frame.next, now);
+        session.expectPing(frame.next);
         uplink.applied(frame.up);
         return frame.n === session.count ? "acknowledge" : "reattach";
       case "superseded":
@@ -143,7 +145,7 @@ export function createSession(
     }
   };
 
-  const receiveSession = (frame: SessionDown, now: number): void => {
+  const receiveSession = (frame: SessionDown): void => {
     const { t } = frame;
     if (t === "event") {
       const { ch, pos } = frame;
@@ -151,7 +153,7 @@ export function createSession(
       if (!verdict) return;
       if (verdict === "hole") deliver({ t: "gap", ch, reason: verdict, pos });
     }
-    if ("re" in frame) uplink.settle(frame, now);
+    if ("re" in frame) uplink.settle(frame);
     if (t === "subscribed" || t === "gap") moved(subs.get(frame.ch), frame);
     if (t !== "ok" && (t !== "error" || !frame.re)) deliver(frame);
   };
@@ -206,18 +208,18 @@ export function createSession(
     },
     reader: (link = session.link) => ({ session: generation, link, at: undefined }),
     isCurrent: (reader) => reader.session === generation && reader.link === session.link,
-    expectPing(nextMs, now) {
-      session.deadline = now + nextMs * PING_PATIENCE;
+    expectPing(nextMs) {
+      session.deadline = now() + nextMs * PING_PATIENCE;
     },
-    receive(reader, frame, chars, now) {
+    receive(reader, frame, chars) {
       if (reader.session !== generation) return undefined;
-      if (isLinkFrame(frame)) return receiveLink(reader, frame, now);
+      if (isLinkFrame(frame)) return receiveLink(reader, frame);
       if (reader.at === undefined || !session.isCurrent(reader)) return undefined;
       reader.at++;
       // A repeat: the same link was read before, or was attached below the count (M19).
       if (reader.at <= session.count) return undefined;
       session.count = reader.at;
-      if (frame.t) receiveSession(frame, now);
+      if (frame.t) receiveSession(frame);
       const { frames, bytes } = session.hello.outbox;
       // A short frame counts for its part of the bound on frames.
       unacknowledged += Math.max(chars, bytes / frames);

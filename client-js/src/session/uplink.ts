@@ -1,5 +1,5 @@
 /**
- * What the session sends: numbers, order, acknowledgement, settlement. Pure: the caller brings `now`.
+ * What the session sends: numbers, order, acknowledgement, settlement. Pure: the caller brings the clock.
  * A frame gets its number when it is first taken, so that nothing is numbered that may still be dropped.
  */
 import { refusal } from "../errors.ts";
@@ -45,17 +45,17 @@ export interface Uplink {
    * The frames to send: the new ones, or with `again` all that are not acknowledged.
    * At most `framesMax` and about `bytesMax`, but at least one.
    */
-  take(now: number, again: boolean, framesMax: number, bytesMax: number): SessionUp[];
+  take(again: boolean, framesMax: number, bytesMax: number): SessionUp[];
   /** Whether {@link Uplink.take} with `again` has something to give. */
-  hasMore(now: number): boolean;
+  hasMore(): boolean;
   /** Number of the oldest frame that is not acknowledged, or 0. */
   firstSeq(): number;
   /** When the next publish that is held by time may go; infinite where none is. */
-  wakeAt(now: number): number;
+  wakeAt(): number;
   /** The server has applied everything up to `up`. */
   applied(up: number): void;
   /** A reply came: it settles its request, and acknowledges up to it. */
-  settle(frame: Extract<Outcome, { re?: number }>, now: number): void;
+  settle(frame: Extract<Outcome, { re?: number }>): void;
   /** The session is one that was kept over a reload: its numbers go on where the server says. */
   resume(): void;
   /**
@@ -70,8 +70,11 @@ export interface Uplink {
   withdraw(settle: Settle): void;
 }
 
-/** @param bound requests that wait at most. */
-export function createUplink(bound: number): Uplink {
+/**
+ * @param bound requests that wait at most.
+ * @param now the time in milliseconds.
+ */
+export function createUplink(bound: number, now: () => number): Uplink {
   /** What is not settled, in the order in which the application asked for it. */
   const entries: Entry[] = [];
   /** The last number given, and the last that the server applied. */
@@ -85,12 +88,12 @@ export function createUplink(bound: number): Uplink {
     entries.filter((entry) => entry.seq > up).sort((a, b) => a.seq - b.seq);
 
   /** Not numbered, and not held. */
-  const ready = (now: number): Entry[] => {
+  const ready = (): Entry[] => {
     const held = new Set<string | undefined>();
     return entries.filter(({ channel, seq, unknown, notBefore }) => {
       const isHeld = channel && held.has(channel);
       if (unknown) held.add(channel);
-      return !seq && notBefore <= now && !isHeld;
+      return !seq && notBefore <= now() && !isHeld;
     });
   };
 
@@ -116,10 +119,10 @@ export function createUplink(bound: number): Uplink {
         entries.push({ request, settle, size, channel, seq: 0, unknown: 0, notBefore: 0 });
       }
     },
-    take(now, again, framesMax, bytesMax) {
+    take(again, framesMax, bytesMax) {
       const taken: SessionUp[] = [];
       let bytes = 0;
-      for (const entry of synced ? [...(again ? inFlight() : []), ...ready(now)] : []) {
+      for (const entry of synced ? [...(again ? inFlight() : []), ...ready()] : []) {
         bytes += entry.size;
         if (taken.length >= framesMax || (taken.length && bytes > bytesMax)) break;
         entry.seq ||= ++seq;
@@ -127,12 +130,12 @@ export function createUplink(bound: number): Uplink {
       }
       return taken;
     },
-    hasMore: (now) => synced && inFlight().length + ready(now).length > 0,
+    hasMore: () => synced && inFlight().length + ready().length > 0,
     firstSeq: () => inFlight()[0]?.seq ?? 0,
-    wakeAt: (now) =>
-      Math.min(...entries.map(({ notBefore }) => (notBefore > now ? notBefore : Infinity))),
+    wakeAt: () =>
+      Math.min(...entries.map(({ notBefore }) => (notBefore > now() ? notBefore : Infinity))),
     applied,
-    settle(frame, now) {
+    settle(frame) {
       const entry = frame.re && entries.find(({ seq }) => seq === frame.re);
       if (!entry) return;
       applied(entry.seq);
@@ -141,7 +144,7 @@ export function createUplink(bound: number): Uplink {
         frame.code === "unknown_outcome" &&
         ++entry.unknown <= UNKNOWN_MAX
       ) {
-        entry.notBefore = now + (frame.retry_ms ?? entry.unknown * UNKNOWN_WAIT_MS);
+        entry.notBefore = now() + (frame.retry_ms ?? entry.unknown * UNKNOWN_WAIT_MS);
         entry.seq = 0;
       } else {
         drop(entry);

@@ -164,7 +164,7 @@ export function createCarrier(
     const { count, uplink, hello } = session;
     const wake = woken();
     const sentAt = env.now();
-    const sends = exchanges.outgoing.length || uplink.hasMore(sentAt);
+    const sends = exchanges.outgoing.length || uplink.hasMore();
     const wait = quick ? 0 : Math.min(holdMs, hello.hold_ms);
     const timeoutMs = quick ? VERDICT_MS : wait + POLL_GRACE_MS;
     quick = false;
@@ -212,7 +212,7 @@ export function createCarrier(
     host.live = link;
     link.adopted();
     liveAt = env.now();
-    session.expectPing(session.hello.ping_ms[host.visible() ? "visible" : "hidden"], liveAt);
+    session.expectPing(session.hello.ping_ms[host.visible() ? "visible" : "hidden"]);
     change("connected", link.transport);
     upstream.flush(true);
     host.wake();
@@ -297,7 +297,7 @@ export function createCarrier(
     watched() {
       if (host.live) {
         // Until the next ping says more; a page that is looked at asks by itself.
-        session.expectPing(session.hello.ping_ms.hidden, env.now());
+        session.expectPing(session.hello.ping_ms.hidden);
         upstream.acknowledge(host.live);
         upstream.watch();
       }

@@ -51,7 +51,7 @@ export function createExchanges(
         if (frame.nonce !== nonce) return UNREACHABLE;
         if (session.isCurrent(reader)) session.opened(frame);
       } else {
-        why = act(session.receive(reader, frame, text.length / frames.length, env.now())) ?? why;
+        why = act(session.receive(reader, frame, text.length / frames.length)) ?? why;
       }
     }
     return why ?? (reader.at === undefined ? UNREACHABLE : undefined);
@@ -65,7 +65,7 @@ export function createExchanges(
       const links = exchanges.outgoing.splice(0, frames - 2);
       const attach = session.attach(higher, options);
       const room = frames - 1 - links.length;
-      const up = withSession ? session.uplink.take(env.now(), true, room, frame_bytes) : [];
+      const up = withSession ? session.uplink.take(true, room, frame_bytes) : [];
       return exchanges.run([attach, ...links, ...up], timeoutMs);
     },
     async run(frames, timeoutMs) {

@@ -22,8 +22,8 @@ export interface PageState {
 export interface Keeper {
   /** The positions in the earlier page's durable channels, by name. */
   readonly positions: Map<string, string | undefined>;
-  /** Reads what an earlier page left; true where its session goes on. */
-  restore(): boolean | undefined;
+  /** Reads what an earlier page left. Where its session goes on it has channels. */
+  restore(): void;
   /** Something changed: it is written soon. */
   touch(): void;
   /** Writes it. `goodbye`: the page goes away, and the session may be resumed. */
@@ -32,10 +32,10 @@ export interface Keeper {
   clear(): void;
 }
 
-/** @param key in the storage; without one nothing is kept. */
+/** @param key in the storage; where it is empty nothing is kept. */
 export function createKeeper(
   env: Env,
-  key: string | undefined,
+  key: string,
   session: Session,
   page: ReadonlyMap<string, PageState>,
 ): Keeper {
@@ -46,27 +46,26 @@ export function createKeeper(
    * Does something with the storage, which may be full, denied, or somebody else's: then a reload opens
    * a new session.
    */
-  const attempt = <Result>(run: (storage: Store, key: string) => Result): Result | undefined => {
+  const attempt = (run: (storage: Store) => void): void => {
     try {
-      return key && env.storage ? run(env.storage, key) : undefined;
+      if (key && env.storage) run(env.storage);
     } catch {
-      return undefined;
+      // There is nothing to do about it.
     }
   };
 
   const keeper: Keeper = {
     positions: new Map(),
     restore: () =>
-      attempt((storage, key) => {
+      attempt((storage) => {
         const stored: Stored = JSON.parse(storage.getItem(key) ?? "0");
         const { channels, ticket, hello, now } = stored;
         for (const { ch, since, durable } of channels) if (durable) keeper.positions.set(ch, since);
-        if (!ticket || !(env.now() - now < (hello.window_ms ?? 0))) return false;
+        if (!ticket || env.now() - now >= (hello.window_ms as number)) return;
         session.resume(stored);
         for (const kept of channels)
           subs.set(kept.ch, { ...subscription(kept.ch, false, kept.since), ...kept, asked: true });
         keeper.write(false);
-        return true;
       }),
     touch() {
       timer ??= env.setTimeout(() => keeper.write(false), WRITE_MS);
@@ -74,7 +73,7 @@ export function createKeeper(
     write(goodbye) {
       env.clearTimeout(timer);
       timer = undefined;
-      attempt((storage, key) => {
+      attempt((storage) => {
         const { ticket, link, count, hello } = session;
         const stored: Stored = {
           now: env.now(),
@@ -96,7 +95,7 @@ export function createKeeper(
       env.clearTimeout(timer);
       // In the place of a timer it keeps what still comes from being written.
       timer = keeper;
-      attempt((storage, key) => storage.removeItem(key));
+      attempt((storage) => storage.removeItem(key));
     },
   };
   return keeper;

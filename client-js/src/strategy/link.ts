@@ -120,7 +120,7 @@ export function openLink(
       ended: link.ended,
       frame(frame, chars) {
         if (!isLinkFrame(frame) || (frame.l !== "hello" && frame.l !== "echo")) {
-          host.act(session.receive(link.reader, frame, chars, env.now()), link);
+          host.act(session.receive(link.reader, frame, chars), link);
         } else if (frame.l === "echo") {
           if (frame.id !== echo) return;
           echo = undefined;

@@ -49,7 +49,7 @@ export function createUpstream(host: Host): Upstream {
       await host.settled();
       const { live } = host;
       const stream = live?.duplex ? undefined : live;
-      const sends = !!stream && uplink.hasMore(env.now());
+      const sends = !!stream && uplink.hasMore();
       if (!sends && !exchanges.outgoing.length) break;
       if (host.over || !session.ticket || (!live && host.may("poll"))) break;
       const why = await exchanges.send(false, STEP_MS, sends);
@@ -73,7 +73,7 @@ export function createUpstream(host: Host): Upstream {
       queueMicrotask(() => {
         kicked = false;
         if (host.live) upstream.flush(false);
-        else if (host.polling && uplink.hasMore(env.now())) host.wake();
+        else if (host.polling && uplink.hasMore()) host.wake();
         upstream.watch();
       });
     },
@@ -81,7 +81,7 @@ export function createUpstream(host: Host): Upstream {
       const { live } = host;
       if (!live?.duplex) void send();
       else if (live.stage !== "attach") {
-        for (const frame of uplink.take(env.now(), again, Infinity, Infinity)) {
+        for (const frame of uplink.take(again, Infinity, Infinity)) {
           live.send(frame);
           silentAt = Math.min(silentAt, env.now() + SILENCE_MS);
         }
@@ -109,17 +109,14 @@ export function createUpstream(host: Host): Upstream {
       const { live } = host;
       const now = env.now();
       env.clearTimeout(timer);
-      const at = Math.min(
-        uplink.wakeAt(now),
-        live ? Math.min(session.deadline, silentAt) : Infinity,
-      );
+      const at = Math.min(uplink.wakeAt(), live ? Math.min(session.deadline, silentAt) : Infinity);
       if (at === Infinity) return;
       timer = env.setTimeout(() => {
         const now = env.now();
         if (now >= session.deadline) live?.ended();
         else if (now >= silentAt) {
           silentAt = Infinity;
-          if (uplink.hasMore(now)) live?.verify(VERDICT_MS);
+          if (uplink.hasMore()) live?.verify(VERDICT_MS);
         }
         upstream.kick();
       }, at - now);
