@@ -5,7 +5,14 @@ import { createEmitter } from "./emitter.ts";
 import { type Env, freshName } from "./env.ts";
 import { refusal, ThroughlineError } from "./errors.ts";
 import { createReplica } from "./presence.ts";
-import type { EventFrame, Json, OkFrame, Request, SessionDown } from "./protocol/frames.ts";
+import type {
+  EventFrame,
+  Json,
+  OkFrame,
+  PresenceFrame,
+  Request,
+  SessionDown,
+} from "./protocol/frames.ts";
 
 /** What a channel needs of its client. */
 export interface ChannelHost {
@@ -104,8 +111,8 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
       else if (t === "subscribed") {
         handed ??= frame.pos;
         emitter.emit(t, { position: frame.pos, durable: frame.durable });
-      } else if (t !== "error" && t !== "unsubscribed") {
-        const change = presence.apply(frame);
+      } else {
+        const change = presence.apply(frame as PresenceFrame);
         if (change) emitter.emit("presence", change);
       }
     },

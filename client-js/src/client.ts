@@ -140,23 +140,6 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     return channel;
   };
 
-  /** The page that went before had this channel; this one has none of its state. */
-  const claim = (channel: ClientChannel, sub: Subscription, presence: boolean, since?: string) => {
-    const { ch } = sub;
-    if (since !== undefined || sub.state || presence !== sub.presence) {
-      if (session.ticket) push({ t: "unsubscribe", ch }, ignore);
-      add(ch, presence, since ?? (sub.durable ? sub.since : undefined));
-    } else if (presence) {
-      push({ t: "presence", chs: [ch] }, (outcome) => {
-        const answer = "channels" in outcome && outcome.channels?.[ch];
-        if (!answer) return;
-        // No change is older than this list: the replica of this page is empty.
-        const t = answer.members ? "members" : "count";
-        channel.receive({ t, ch, v: 0, ...answer } as PresenceFrame);
-      });
-    }
-  };
-
   const tellAway = (): void => {
     const away = wantsAway ?? !visible();
     // One at a time: only the last word counts.
@@ -217,7 +200,21 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       const channel = open(name);
       const sub = subs.get(name);
       if (!sub) add(name, presence, since ?? keeper.positions.get(name));
-      else if (unclaimed.delete(name)) claim(channel, sub, presence, since);
+      else if (unclaimed.delete(name)) {
+        // The page that went before had this channel; this one has none of its state.
+        if (since !== undefined || sub.state || presence !== sub.presence) {
+          if (session.ticket) push({ t: "unsubscribe", ch: name }, ignore);
+          add(name, presence, since ?? (sub.durable ? sub.since : undefined));
+        } else if (presence) {
+          push({ t: "presence", chs: [name] }, (outcome) => {
+            const answer = "channels" in outcome && outcome.channels?.[name];
+            if (!answer) return;
+            // No change is older than this list: the replica of this page is empty.
+            const t = answer.members ? "members" : "count";
+            channel.receive({ t, ch: name, v: 0, ...answer } as PresenceFrame);
+          });
+        }
+      }
       return channel;
     },
     use: (transports) => carrier.use(usable(transports)),

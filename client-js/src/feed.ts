@@ -99,6 +99,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
   };
 
   const listen = (): void => {
+    if (closed) return;
     if (!env.EventSource || every !== undefined) return void ask();
     const source = new env.EventSource(address());
     let errors = 0;
@@ -133,8 +134,6 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
   };
   whenAborted(signal, reader.close);
   // What the page does right after `feed` comes first.
-  queueMicrotask(() => {
-    if (!closed) listen();
-  });
+  queueMicrotask(listen);
   return reader;
 }

@@ -10,12 +10,8 @@ export function utf8(json: string): string {
   return unescape(encodeURIComponent(json));
 }
 
-/** Base64url without padding (RFC 4648 section 5) of the UTF-8 of the text of some JSON. */
-export function base64url(json: string): string {
-  return btoa(utf8(json)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
-}
-
-/** A request's body with these frames. */
+/** A request's body with these frames: base64url without padding (RFC 4648 section 5). */
 export function encodeBody(frames: readonly FrameUp[]): string {
-  return `d=${base64url(JSON.stringify(frames))}`;
+  const base64 = btoa(utf8(JSON.stringify(frames)));
+  return `d=${base64.replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "")}`;
 }

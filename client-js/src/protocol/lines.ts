@@ -12,8 +12,9 @@ export const PENDING_CHARS_MAX: number = 4 << 20;
 export function lineReader(): (chunk: string) => string[] {
   let pending = "";
   return (chunk) => {
-    // Joined only where a line ends: a trickled frame would be copied once a byte.
-    const lines = chunk.includes("\n") ? (pending + chunk).split("\n") : [pending + chunk];
+    // Looked through only where a line ends: a trickled frame would be copied once a byte.
+    pending += chunk;
+    const lines = chunk.includes("\n") ? pending.split("\n") : [pending];
     pending = lines.pop() ?? "";
     if (pending.length > PENDING_CHARS_MAX) throw new RangeError();
     return lines.map((line) => line.replace(/^data:/, ""));

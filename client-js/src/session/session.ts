@@ -6,6 +6,7 @@
 import { retryOf, SUPERSEDED } from "../errors.ts";
 import {
   type AttachFrame,
+  type EventFrame,
   type FrameDown,
   type Hello,
   isLinkFrame,
@@ -145,14 +146,8 @@ export function createSession(
     }
   };
 
-  const receiveSession = (frame: SessionDown): void => {
+  const receiveSession = (frame: Exclude<SessionDown, EventFrame>): void => {
     const { t } = frame;
-    if (t === "event") {
-      const { ch, pos } = frame;
-      const verdict = accept(subs.get(ch), frame);
-      if (!verdict) return;
-      if (verdict === "hole") deliver({ t: "gap", ch, reason: verdict, pos });
-    }
     if ("re" in frame) uplink.settle(frame);
     if (t === "subscribed" || t === "gap") moved(subs.get(frame.ch), frame);
     if (t !== "ok" && (t !== "error" || !frame.re)) deliver(frame);
@@ -219,7 +214,12 @@ export function createSession(
       // A repeat: the same link was read before, or was attached below the count (M19).
       if (reader.at <= session.count) return undefined;
       session.count = reader.at;
-      if (frame.t) receiveSession(frame);
+      if (frame.t === "event") {
+        const { ch, pos } = frame;
+        const verdict = accept(subs.get(ch), frame);
+        if (verdict === "hole") deliver({ t: "gap", ch, reason: verdict, pos });
+        if (verdict) deliver(frame);
+      } else if (frame.t) receiveSession(frame);
       const { frames, bytes } = session.hello.outbox;
       // A short frame counts for its part of the bound on frames.
       unacknowledged += Math.max(chars, bytes / frames);
@@ -234,9 +234,10 @@ export function createSession(
 /** The value where it has the shape of the fallback, member by member; else the fallback. */
 function sound<T>(value: unknown, fallback: T): T {
   if (!isObject(fallback)) return (value as number) > 0 ? (value as T) : fallback;
-  const members = Object.entries(fallback).map(([name, part]) => [
-    name,
-    sound((value as typeof fallback | null | undefined)?.[name], part),
-  ]);
-  return Object.fromEntries(members) as T;
+  return Object.fromEntries(
+    Object.entries(fallback).map(([name, part]) => [
+      name,
+      sound((value as typeof fallback | null | undefined)?.[name], part),
+    ]),
+  ) as T;
 }

@@ -93,7 +93,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
     return entries.filter(({ channel, seq, unknown, notBefore }) => {
       const isHeld = channel && held.has(channel);
       if (unknown) held.add(channel);
-      return !seq && notBefore <= now() && !isHeld;
+      return synced && !seq && notBefore <= now() && !isHeld;
     });
   };
 
@@ -122,7 +122,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
     take(again, framesMax, bytesMax) {
       const taken: SessionUp[] = [];
       let bytes = 0;
-      for (const entry of synced ? [...(again ? inFlight() : []), ...ready()] : []) {
+      for (const entry of [...(again ? inFlight() : []), ...ready()]) {
         bytes += entry.size;
         if (taken.length >= framesMax || (taken.length && bytes > bytesMax)) break;
         entry.seq ||= ++seq;
@@ -130,7 +130,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
       }
       return taken;
     },
-    hasMore: () => synced && inFlight().length + ready().length > 0,
+    hasMore: () => inFlight().length + ready().length > 0,
     firstSeq: () => inFlight()[0]?.seq ?? 0,
     wakeAt: () =>
       Math.min(...entries.map(({ notBefore }) => (notBefore > now() ? notBefore : Infinity))),

@@ -207,17 +207,6 @@ export function createCarrier(
     return why ?? restart;
   };
 
-  const adopt = (link: Link): void => {
-    if (host.live !== link) host.live?.close();
-    host.live = link;
-    link.adopted();
-    liveAt = env.now();
-    session.expectPing(session.hello.ping_ms[host.visible() ? "visible" : "hidden"]);
-    change("connected", link.transport);
-    upstream.flush(true);
-    host.wake();
-  };
-
   const host: Host & Carrier = {
     env,
     base,
@@ -256,8 +245,16 @@ export function createCarrier(
         } else link?.ended(why);
       } else if (!link) {
         if (output === "reattach") why = UNREACHABLE;
-      } else if (output === "attached") adopt(link);
-      else if (output === "acknowledge") upstream.acknowledge(link);
+      } else if (output === "attached") {
+        if (host.live !== link) host.live?.close();
+        host.live = link;
+        link.adopted();
+        liveAt = env.now();
+        session.expectPing(session.hello.ping_ms[host.visible() ? "visible" : "hidden"]);
+        change("connected", link.transport);
+        upstream.flush(true);
+        host.wake();
+      } else if (output === "acknowledge") upstream.acknowledge(link);
       else if (output === "reattach") {
         if (link.duplex) link.attach();
         else link.ended();

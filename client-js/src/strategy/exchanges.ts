@@ -6,7 +6,7 @@ import { type Env, freshName } from "../env.ts";
 import { UNREACHABLE } from "../errors.ts";
 import { encodeBody } from "../protocol/body.ts";
 import { type FrameUp, isLinkFrame, type LinkUp, type Refusal } from "../protocol/frames.ts";
-import type { AttachOptions, Output, Reader, Session } from "../session/session.ts";
+import type { AttachOptions, Output, Session } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
 import { exchange, parseAnswer } from "../transports/exchange.ts";
 
@@ -42,21 +42,6 @@ export function createExchanges(
 ): Exchanges {
   const pending = new Set<AbortController>();
 
-  const absorb = (reader: Reader, nonce: string, text = ""): Refusal | undefined => {
-    const frames = parseAnswer(text);
-    let why: Refusal | undefined;
-    for (const frame of frames) {
-      if (isLinkFrame(frame) && frame.l === "hello" && !session.ticket) {
-        // The answer to another request: a cache.
-        if (frame.nonce !== nonce) return UNREACHABLE;
-        if (session.isCurrent(reader)) session.opened(frame);
-      } else {
-        why = act(session.receive(reader, frame, text.length / frames.length)) ?? why;
-      }
-    }
-    return why ?? (reader.at === undefined ? UNREACHABLE : undefined);
-  };
-
   const exchanges: Exchanges = {
     answered: false,
     outgoing: [],
@@ -72,7 +57,17 @@ export function createExchanges(
       const reader = session.reader();
       const nonce = freshName(env);
       const url = addressOf(base, nonce, "x");
-      const why = absorb(reader, nonce, await exchange(env, url, timeoutMs, pending, frames));
+      const text = (await exchange(env, url, timeoutMs, pending, frames)) ?? "";
+      const answer = parseAnswer(text);
+      let why: Refusal | undefined;
+      for (const frame of answer) {
+        if (isLinkFrame(frame) && frame.l === "hello" && !session.ticket) {
+          // The answer to another request: a cache.
+          if (frame.nonce !== nonce) break;
+          if (session.isCurrent(reader)) session.opened(frame);
+        } else why = act(session.receive(reader, frame, text.length / answer.length)) ?? why;
+      }
+      if (reader.at === undefined) why ??= UNREACHABLE;
       exchanges.answered ||= why !== UNREACHABLE;
       return session.isCurrent(reader) ? why : undefined;
     },

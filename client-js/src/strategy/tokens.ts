@@ -39,10 +39,10 @@ export function createTokens(env: Env, auth: Auth | undefined, push: Push): Toke
     try {
       tokens.fresh = await auth?.(reason);
       due = undefined;
-      return undefined;
     } catch (error) {
       return refusal("auth_failed", `${error}`);
     }
+    return undefined;
   };
 
   const renew = async (reason: AuthReason): Promise<void> => {
@@ -62,7 +62,7 @@ export function createTokens(env: Env, auth: Auth | undefined, push: Push): Toke
     fresh: undefined,
     async prepare(resumed) {
       if (!resumed) due ??= "open";
-      return due && auth ? ask(due) : undefined;
+      return due && ask(due);
     },
     shown() {
       // An `attached` does not say how long it is good: as long as the one before, most likely.
@@ -75,7 +75,7 @@ export function createTokens(env: Env, auth: Auth | undefined, push: Push): Toke
       return !!auth && refused++ < 2;
     },
     expires(inMs) {
-      if (!auth || typeof inMs !== "number") return;
+      if (typeof inMs !== "number") return;
       lifeMs = inMs;
       env.clearTimeout(timer);
       const delayMs = Math.min(Math.max(inMs - RENEW_MS, inMs * 0.8), TIMER_MS_MAX);
