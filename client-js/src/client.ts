@@ -28,7 +28,7 @@ const ignore = (): void => undefined;
  */
 export function connect(url: string, options: ConnectOptions = {}): Client {
   const env = createEnv(options.env);
-  const { resume = true, signal, transports = TRANSPORTS } = options;
+  const { queue = 1000, resume = true, signal, transports = TRANSPORTS } = options;
   const base = resolveBase(url, env.base);
   const { on, emit } = createEmitter<ClientEvents>(env.report);
   const channels = new Map<string, ClientChannel>();
@@ -63,7 +63,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   };
 
   const visible = (): boolean => env.page?.visible() ?? true;
-  const session = createSession(options.queue ?? 1000, visible, () => env.now(), deliver);
+  const session = createSession(queue, visible, () => env.now(), deliver);
   const { subs, uplink } = session;
 
   const trouble = (why: Refusal & { ch?: string }): void =>
@@ -239,7 +239,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     },
     async close() {
       const closed = carrier.close();
-      for (const off of offs ?? []) off();
+      offs?.map((off) => off());
       uplink.end(CLOSED);
       for (const channel of channels.values()) channel.end();
       keeper.clear();

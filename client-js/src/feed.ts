@@ -50,8 +50,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
     return `${root}?${query}`;
   };
 
-  const take = (frame: FrameDown | undefined): void => {
-    if (!frame) return;
+  const take = (frame: FrameDown = {}): void => {
     if ("code" in frame) emit("error", new ThroughlineError(frame as Refusal));
     else if (isLinkFrame(frame)) return;
     else if (frame.t === "event") {
@@ -59,9 +58,10 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
       const { ch, key, pos } = frame;
       const name = JSON.stringify([ch, key]);
       const at = parsePosition(pos);
-      if (!at || !isAfter(at, last.get(name))) return;
-      last.set(name, at);
-      emit("event", { ...toEvent(frame), channel: ch });
+      if (at && isAfter(at, last.get(name))) {
+        last.set(name, at);
+        emit("event", { ...toEvent(frame), channel: ch });
+      }
     } else if (frame.t === "gap") {
       last.clear();
       emit("gap", { channel: frame.ch, reason: frame.reason, position: frame.pos });

@@ -48,7 +48,7 @@ export function accept(sub: Subscription | undefined, frame: EventFrame): Verdic
   const at = parsePosition(frame.pos);
   if (!sub || !at) return undefined;
   const { last, state, durable } = sub;
-  const key = state ? (frame.key ?? "") : "";
+  const key = (state && frame.key) || "";
   const before = last.get(key);
   if (!isAfter(at, before)) return undefined;
   if (last.size > KEYS_MAX) last.delete(last.keys().next().value as string);
@@ -79,5 +79,6 @@ export function moved(
 /** The subscription as `open` and `subscribe` name it; from here on the session has been asked. */
 export function request(sub: Subscription): SubscriptionRequest {
   sub.asked = true;
-  return { ch: sub.ch, since: sub.since, presence: sub.presence };
+  const { ch, since, presence } = sub;
+  return { ch, since, presence };
 }

@@ -12,9 +12,9 @@ import type { Session } from "../session/session.ts";
 import { createClimb } from "./climb.ts";
 import { createExchanges } from "./exchanges.ts";
 import type { Hooks, Host } from "./host.ts";
-import { type Link, openLink } from "./link.ts";
+import { type Link, openLink, VERDICT_MS } from "./link.ts";
 import type { Tokens } from "./tokens.ts";
-import { createUpstream, GAP_MS, VERDICT_MS } from "./upstream.ts";
+import { createUpstream, GAP_MS } from "./upstream.ts";
 
 /** Milliseconds that opening, or the first exchange after a loss, may take. */
 const OPEN_MS = 8000;
@@ -285,7 +285,7 @@ export function createCarrier(
     },
 
     verify(changed) {
-      if (host.live) host.live.verify(VERDICT_MS);
+      if (host.live) host.live.verify();
       else quick = host.polling;
       host.wake();
       if (changed && session.ticket) void climb.now();

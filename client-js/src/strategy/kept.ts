@@ -58,7 +58,7 @@ export function createKeeper(
     positions: new Map(),
     restore: () =>
       attempt((storage) => {
-        const stored: Stored = JSON.parse(storage.getItem(key) ?? "0");
+        const stored: Stored = JSON.parse(`${storage.getItem(key)}`);
         const { channels, ticket, hello, now } = stored;
         for (const { ch, since, durable } of channels) if (durable) keeper.positions.set(ch, since);
         if (!ticket || env.now() - now >= (hello.window_ms as number)) return;

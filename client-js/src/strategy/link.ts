@@ -15,6 +15,8 @@ import type { Host } from "./host.ts";
 
 /** Milliseconds that connecting, then hello and echo, then attaching may take each. */
 export const STEP_MS = 4000;
+/** Milliseconds within which a link has to answer when it is asked whether it still works. */
+export const VERDICT_MS = 1500;
 
 const KINDS = { websocket: "ws", stream: "s", sse: "e" } as const;
 
@@ -31,8 +33,8 @@ export interface Link {
   attach(): void;
   /** It is the link from here on. */
   adopted(): void;
-  /** Asks whether the live link still works, with a verdict after `withinMs`. */
-  verify(withinMs: number): void;
+  /** Asks whether the live link still works, with a verdict soon. */
+  verify(): void;
   /** It is over, and the host is told. */
   ended(why?: Refusal): void;
   /** Ends it without telling the host. */
@@ -92,10 +94,10 @@ export function openLink(
       step("live");
       settle(undefined);
     },
-    verify(withinMs) {
+    verify() {
       if (link.stage !== "live" || echo) return;
       sendEcho();
-      step("live", withinMs);
+      step("live", VERDICT_MS);
     },
     ended(why) {
       if (link.stage === "over") return;

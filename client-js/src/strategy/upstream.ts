@@ -8,8 +8,6 @@ import type { LinkUp } from "../protocol/frames.ts";
 import type { Host } from "./host.ts";
 import { type Link, STEP_MS } from "./link.ts";
 
-/** Milliseconds within which a link has to answer when it is asked whether it still works. */
-export const VERDICT_MS = 1500;
 /** Milliseconds after which a link that was sent something and is silent is asked. */
 const SILENCE_MS = 2000;
 /** Milliseconds between two exchanges that send the same frames, or poll for nothing. */
@@ -116,7 +114,7 @@ export function createUpstream(host: Host): Upstream {
         if (now >= session.deadline) live?.ended();
         else if (now >= silentAt) {
           silentAt = Infinity;
-          if (uplink.hasMore()) live?.verify(VERDICT_MS);
+          if (uplink.hasMore()) live?.verify();
         }
         upstream.kick();
       }, at - now);
