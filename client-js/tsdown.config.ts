@@ -9,7 +9,7 @@ const page: UserConfig = {
   dts: false,
   clean: false,
   outputOptions: { generatedCode: { symbols: false } },
-  // Each of the two minifiers finds what the other does not.
+  // Each of the two minifiers finds what the other does not; names come last.
   plugins: [
     { name: "terser", renderChunk: (code) => compress(code) },
     {

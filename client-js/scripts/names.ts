@@ -4,6 +4,7 @@
  * code is the same text. Which name is then found by trying.
  */
 import { gzipSync } from "node:zlib";
+import ts from "typescript";
 import { type Use, usesOf, type Variable } from "./scopes.ts";
 
 /** Everything that had one name in the source. */
@@ -196,8 +197,11 @@ function search(bundle: Bundle, words: readonly Word[], tries: number): void {
   for (const [at, word] of words.entries()) word.name = best.names[at] ?? word.name;
 }
 
-/** @throws {Error} where an identifier stands for another variable than before. */
+/** @throws {Error} where it is no script, or an identifier stands for another variable than before. */
 function prove(code: string, short: string): void {
+  const wrong: ts.Diagnostic[] = [];
+  ts.transpile(short, { target: ts.ScriptTarget.ES2020 }, "bundle.ts", wrong);
+  for (const { messageText } of wrong) throw new Error(`${messageText}`);
   const after = usesOf(short);
   const twins = new Map<Variable, Variable | undefined>();
   for (const [at, { text, variable, role }] of usesOf(code).entries()) {

@@ -79,7 +79,8 @@ function roleOf(name: ts.Identifier): Use["role"] {
   if (ts.isShorthandPropertyAssignment(parent)) return "pair";
   if (ts.isBindingElement(parent)) {
     if (parent.propertyName === name) return "property";
-    const isPair = !parent.propertyName && ts.isObjectBindingPattern(parent.parent);
+    const isNamed = !parent.propertyName && !parent.dotDotDotToken;
+    const isPair = isNamed && ts.isObjectBindingPattern(parent.parent);
     return isPair && parent.name === name ? "pair" : "variable";
   }
   const isMember = ts.isPropertyAccessExpression(parent) || ts.isObjectLiteralElement(parent);

@@ -2,8 +2,11 @@
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
-/** Bytes of the IIFE bundle after gzip, at most: a ratchet on the way to 9216. It only goes down. */
-const GZIP_BYTES_MAX = 10_600;
+/**
+ * Bytes of a bundle after gzip, at most. After a change of the source `npm run names` finds the names that
+ * suit it; what is then too large has to be said in fewer words.
+ */
+const GZIP_BYTES_MAX = 9216;
 
 for (const name of ["throughline.iife.js", "throughline.mjs"]) {
   const bytes = readFileSync(new URL(`../dist/${name}`, import.meta.url));
