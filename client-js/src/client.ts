@@ -202,7 +202,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       if (!sub) add(name, presence, since ?? keeper.positions.get(name));
       else if (unclaimed.delete(name)) {
         // The page that went before had this channel; this one has none of its state.
-        if (since !== undefined || sub.state || presence !== sub.presence) {
+        if (since || sub.state || presence !== sub.presence) {
           if (session.ticket) push({ t: "unsubscribe", ch: name }, ignore);
           add(name, presence, since ?? (sub.durable ? sub.since : undefined));
         } else if (presence) {

@@ -54,4 +54,4 @@ export const UNREACHABLE: Refusal = refusal("unreachable", "check the network");
 export const CLOSED: Refusal = refusal("closed", "connect again");
 
 /** Another link has the session. */
-export const SUPERSEDED: Refusal = refusal("superseded", "another page has it");
+export const SUPERSEDED: Refusal = refusal("superseded", "it is used elsewhere");

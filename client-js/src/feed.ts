@@ -69,7 +69,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
   };
 
   const ask = async (): Promise<void> => {
-    const waitMs = every === undefined ? WAIT_MS : 0;
+    const waitMs = every ? 0 : WAIT_MS;
     query.set("wait", `${waitMs}`);
     for (let failures = 0; !closed; ) {
       let delayMs = backoff(++failures, 20_000, 250, env.random());
@@ -100,7 +100,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
 
   const listen = (): void => {
     if (closed) return;
-    if (!env.EventSource || every !== undefined) return void ask();
+    if (!env.EventSource || every) return void ask();
     const source = new env.EventSource(address());
     let errors = 0;
     stop = () => source.close();

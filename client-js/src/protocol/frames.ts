@@ -186,7 +186,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 const NUMBERS = /^(link|from|up|n|next|re|v|at|retry_ms)$/;
-const TEXTS = /^(ticket|via|nonce|ch|pos|id|code|reason|user|by|key)$/;
+const TEXTS = /^(ticket|via|nonce|ch|pos|id|code|key)$/;
 
 /** Whether every member that is there has its type. Who reads a member copes with its absence. */
 function isSound(frame: Record<string, unknown>): boolean {

@@ -84,16 +84,20 @@ export function createCarrier(
     host.live = undefined;
   };
 
+  const closeAll = (): void => {
+    closeLive();
+    host.probing?.close();
+    host.wake();
+  };
+
   const stop = (state: State, reason?: string, abortAfterMs = 0): void => {
     change(state, null, reason);
     host.over = true;
     climb.stop();
     upstream.stop();
     tokens.stop();
-    closeLive();
-    host.probing?.close();
     exchanges.abort(abortAfterMs);
-    host.wake();
+    closeAll();
   };
 
   const opening = (wait?: number): OpenFrame => {
@@ -239,9 +243,7 @@ export function createCarrier(
         if (output.reopen) {
           session.reset();
           restart = why;
-          closeLive();
-          host.probing?.close();
-          host.wake();
+          closeAll();
         } else link?.ended(why);
       } else if (!link) {
         if (output === "reattach") why = UNREACHABLE;

@@ -75,10 +75,10 @@ export function createTokens(env: Env, auth: Auth | undefined, push: Push): Toke
       return !!auth && refused++ < 2;
     },
     expires(inMs) {
-      if (typeof inMs !== "number") return;
-      lifeMs = inMs;
+      if (!((inMs as number) > 0)) return;
+      lifeMs = inMs as number;
       env.clearTimeout(timer);
-      const delayMs = Math.min(Math.max(inMs - RENEW_MS, inMs * 0.8), TIMER_MS_MAX);
+      const delayMs = Math.min(Math.max(lifeMs - RENEW_MS, lifeMs * 0.8), TIMER_MS_MAX);
       timer = env.setTimeout(() => void renew("expiring"), delayMs);
     },
     stop: () => env.clearTimeout(timer),
