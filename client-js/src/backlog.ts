@@ -18,14 +18,14 @@ export interface Backlog<Item> extends AsyncIterableIterator<Item> {
 /**
  * A backlog of the events from here on, which is one of `all` until whoever iterates has had enough.
  * @param source of the events.
- * @param at where the iterator begins.
  * @param overflow told the last of the items that were dropped, all at once, because nobody took them.
+ * @param at where the iterator begins.
  */
 export function createBacklog<Item extends { position: string }>(
   all: Set<Backlog<Item>>,
   source: { on(kind: "event", listener: (item: Item) => void): Off },
-  at: string | undefined,
   overflow: (last: Item) => void,
+  at?: string,
 ): Backlog<Item> {
   let items: Item[] = [];
   let ended = false;

@@ -17,7 +17,7 @@ import type {
 /** What a channel needs of its client. */
 export interface ChannelHost {
   readonly env: Env;
-  request(frame: Request, signal: AbortSignal | undefined): Promise<OkFrame>;
+  request(frame: Request, signal?: AbortSignal): Promise<OkFrame>;
   /** Tells the client's own listeners. */
   gap(gap: Gap): void;
   release(channel: Channel): void;
@@ -102,7 +102,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
       channel.end();
     },
     [Symbol.asyncIterator]: () =>
-      createBacklog<ChannelEvent>(backlogs, channel, handed, ({ position }) => emit(gap(position))),
+      createBacklog<ChannelEvent>(backlogs, channel, ({ position }) => emit(gap(position)), handed),
     receive(frame) {
       const { t } = frame;
       if (t === "event") take([t, toEvent(frame)]);

@@ -128,7 +128,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
           if ("code" in outcome) refuse(outcome);
           else resolve(outcome as OkFrame);
         };
-        if (carrier.over) return refuse(refusal(carrier.state, CLOSED.message));
+        if (carrier.over) return refuse({ ...CLOSED, code: carrier.state });
         push(frame, settle, false);
         whenAborted(signal, abort);
       }),
@@ -224,17 +224,17 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       tellAway();
     },
     async presence(users) {
-      const ok = await host.request({ t: "presence", users: [...users] }, undefined);
+      const ok = await host.request({ t: "presence", users: [...users] });
       const known = Object.entries(ok.users ?? {});
       return new Map(
         known.map(([user, value]) => [
           user,
-          { state: `${value?.state}`, lastSeen: value?.last_seen },
+          { state: `${value.state}`, lastSeen: value.last_seen },
         ]),
       );
     },
     async feedTicket(channels) {
-      const ok = await host.request({ t: "feed_ticket", chs: [...channels] }, undefined);
+      const ok = await host.request({ t: "feed_ticket", chs: [...channels] });
       return { ticket: ok.ticket as string, expiresMs: ok.expires_ms as number };
     },
     async close() {

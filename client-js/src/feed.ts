@@ -128,7 +128,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
       for (const backlog of backlogs) backlog.end();
     },
     [Symbol.asyncIterator]: () =>
-      createBacklog<FeedEvent>(backlogs, reader, undefined, ({ channel, position }) =>
+      createBacklog<FeedEvent>(backlogs, reader, ({ channel, position }) =>
         emit("gap", { channel, reason: "overflow", position }),
       ),
   };

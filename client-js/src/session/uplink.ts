@@ -111,7 +111,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
     push(request, settle, frameBytes, own) {
       const size = utf8(JSON.stringify(request)).length + SEQ_BYTES;
       if (size > frameBytes) {
-        settle(refusal("too_large", `send at most ${frameBytes} bytes`));
+        settle(refusal("too_large", "send less"));
       } else if (!own && entries.length >= bound) {
         settle(refusal("queue_full", "send slower"));
       } else {

@@ -90,7 +90,7 @@ export function createCarrier(
     host.wake();
   };
 
-  const stop = (state: State, reason?: string, abortAfterMs = 0): void => {
+  const stop = (state: State, abortAfterMs = 0, reason?: string): void => {
     change(state, null, reason);
     host.over = true;
     climb.stop();
@@ -154,7 +154,7 @@ export function createCarrier(
     if (why !== UNREACHABLE) hooks.trouble(why);
     if (retry === "open") session.reset();
     if (retry === "no" || (retry === "token" && !tokens.refuse(code)) || tries >= maxRetries) {
-      stop("failed", code);
+      stop("failed", 0, code);
       session.uplink.end(refusal("failed", `${code}: ${why.message}`));
       return;
     }
@@ -328,7 +328,7 @@ export function createCarrier(
         exchanges.outgoing.push({ l: "close" });
         sent = exchanges.send(false, VERDICT_MS, false);
       }
-      stop("closed", undefined, sent && VERDICT_MS);
+      stop("closed", sent && VERDICT_MS);
       await sent;
     },
   };

@@ -51,7 +51,7 @@ export function openLink(
   const nonce = freshName(env);
   const duplex = transport === "websocket";
   let connection: Connection | undefined;
-  let settle: (why: Refusal | undefined) => void;
+  let settle: (why?: Refusal) => void;
   let via = "";
   let echo: string | undefined;
   let timer: unknown;
@@ -92,7 +92,7 @@ export function openLink(
     },
     adopted() {
       step("live");
-      settle(undefined);
+      settle();
     },
     verify() {
       if (link.stage !== "live" || echo) return;

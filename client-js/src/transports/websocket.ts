@@ -1,6 +1,6 @@
 /** A WebSocket: one frame a text message (WHATWG WebSockets; PROTOCOL.md section 4). */
 import type { Env } from "../env.ts";
-import { CLOSED, refusal } from "../errors.ts";
+import { CLOSED } from "../errors.ts";
 import { type FrameUp, parseFrame } from "../protocol/frames.ts";
 import type { Connection, Listener } from "./connection.ts";
 
@@ -25,7 +25,7 @@ export function openWebSocket(
     };
     // The server's own codes are above 4000, with their word as the reason (PROTOCOL.md section 8).
     socket.onclose = ({ code, reason }) =>
-      listener.ended(code >= 4000 ? refusal(reason, CLOSED.message) : undefined);
+      listener.ended(code >= 4000 ? { ...CLOSED, code: reason } : undefined);
     // A close always follows. Without a listener some implementations raise the error instead.
     socket.onerror = () => undefined;
     return {
