@@ -113,7 +113,9 @@ describe("a page that goes", () => {
 describe("a page that is not looked at", () => {
   const look = (visitor: Visitor, state: "hidden" | "visible"): Promise<void> =>
     visitor.page.evaluate((state) => {
+      const hidden = state === "hidden";
       Object.defineProperty(document, "visibilityState", { configurable: true, value: state });
+      Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
       document.dispatchEvent(new Event("visibilitychange"));
     }, state);
 
