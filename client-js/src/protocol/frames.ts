@@ -186,9 +186,12 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 const NUMBERS = /^(link|from|up|n|next|re|v|at|retry_ms)$/;
-const TEXTS = /^(ticket|via|nonce|ch|pos|id|code|key)$/;
+const TEXTS = /^(ticket|ch|pos|id|code|key)$/;
 
-/** Whether every member that is there has its type. Who reads a member copes with its absence. */
+/**
+ * Whether every member that the client acts upon, where it is there, has its type. Who reads one copes
+ * with its absence.
+ */
 function isSound(frame: Record<string, unknown>): boolean {
   return Object.entries(frame).every(([name, value]) =>
     NUMBERS.test(name)
