@@ -93,7 +93,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
       const { events, pos, more } = await host.request(frame, signal);
       return {
         events: Array.isArray(events) ? events.map(toEvent) : [],
-        position: pos ?? since ?? "0",
+        position: pos as string,
         more: !!more,
       };
     },

@@ -52,7 +52,7 @@ export interface Env {
 }
 
 /** The surroundings as they are, with the caller's own in their place. */
-export function createEnv(own: Partial<Env> = {}): Env {
+export function createEnv(own?: Partial<Env>): Env {
   const all = globalThis as Partial<typeof globalThis>;
   const { document } = all;
   return {
@@ -78,7 +78,8 @@ export function createEnv(own: Partial<Env> = {}): Env {
       },
     },
     base: document?.baseURI,
-    report: (error) => (all.reportError ?? console.error)(error),
+    // Called as a function, not as a member: `reportError` takes no other object than the page.
+    report: all.reportError ?? console.error,
     ...own,
   };
 }
