@@ -69,7 +69,7 @@ bless: ## Rewrites the golden fixtures; review the difference
 .PHONY: sdk
 sdk: $(SDK)
 
-$(SDK): client-js/node_modules $(shell find client-js/src -type f 2>/dev/null) client-js/package.json client-js/tsdown.config.ts
+$(SDK): client-js/node_modules $(shell find client-js/src client-js/scripts -type f 2>/dev/null) client-js/package.json client-js/tsdown.config.ts
 	cd client-js && npm run build
 	@touch $@
 

@@ -12,6 +12,7 @@
     reason = "a failed test is a panic, and suites share their support"
 )]
 
+mod access;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod faults;

@@ -1,5 +1,5 @@
 //! The shared state of a fleet in Redis 6.2 or later, or Valkey: one server, Sentinel, or a Cluster
-//! from 7.0 (docs/adr/0007).
+//! from 7.0 (docs/adr/0008).
 //!
 //! Every change is one script on one partition; what it broadcasts comes back over Pub/Sub to every
 //! node that has interest. Nothing here blocks the connection that commands share, and nothing is
