@@ -50,7 +50,8 @@ fmt: client-js/node_modules ## Formats both languages
 	cd client-js && npx biome check --write .
 
 .PHONY: bench
-bench: ## Measures the server beside a floor server and prints a table
+bench: ## Measures the server beside a floor server, and fleets on one Redis, and prints tables
+	scripts/setup.sh redis
 	cargo build --release
 	cargo bench --bench compare
 

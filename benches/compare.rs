@@ -1,7 +1,7 @@
 //! Measures the gateway beside a floor server and prints tables in Markdown.
 //!
 //! `cargo bench --bench compare`, or with `THROUGHLINE_BENCH_QUICK=1` a quick look. A word after `--`
-//! (`paced`, `flooded`, `sessions`) measures only that. Linux only: the figures are from /proc.
+//! (`paced`, `flooded`, `fleet`, `sessions`) measures only that. Linux only: the figures are from /proc.
 
 #![allow(
     clippy::indexing_slicing,
@@ -15,7 +15,7 @@ mod load;
 
 use std::io;
 
-use figures::{Size, fanout, sessions, table};
+use figures::{Size, fanout, fleet, sessions, table};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 fn main() -> io::Result<()> {
@@ -43,6 +43,9 @@ fn main() -> io::Result<()> {
         lines.extend(fanout::flooded(&size)?);
     }
     println!("{}", table::fanout(&lines));
+    if wanted("fleet") {
+        println!("{}", table::fleets(&fleet::fleets(&size)?, size.fleet_readers));
+    }
     if wanted("sessions") {
         println!("{}", table::sessions(&sessions::sessions(&size)?, size.sessions));
     }

@@ -1,6 +1,7 @@
 //! The figures: what is measured, and how it is written down.
 
 pub(crate) mod fanout;
+pub(crate) mod fleet;
 pub(crate) mod process;
 pub(crate) mod sessions;
 pub(crate) mod table;
@@ -16,6 +17,8 @@ pub(crate) struct Size {
     pub(crate) paced_readers: usize,
     /// Messages of a paced round, four a second.
     pub(crate) paced_messages: usize,
+    /// Readers of all nodes of a fleet.
+    pub(crate) fleet_readers: usize,
     /// Readers that are flooded.
     pub(crate) flooded_readers: usize,
     /// Messages of a flooded round.
@@ -32,6 +35,7 @@ impl Size {
         rounds: 5,
         paced_readers: 4000,
         paced_messages: 14,
+        fleet_readers: 2000,
         flooded_readers: 500,
         flooded_messages: 1000,
         sessions: 5000,
@@ -42,6 +46,7 @@ impl Size {
         rounds: 2,
         paced_readers: 2000,
         paced_messages: 4,
+        fleet_readers: 1000,
         flooded_readers: 500,
         flooded_messages: 500,
         sessions: 2000,

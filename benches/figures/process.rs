@@ -1,8 +1,8 @@
 //! The servers, each a process of its own, and what the kernel says that they use.
 
 use std::fs;
-use std::io::{self, BufReader};
-use std::net::SocketAddr;
+use std::io::{self, BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A server; it ends with this value.
@@ -19,6 +19,27 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/bench.toml");
         Self::start(command.args(["serve", "--config", config]))
+    }
+
+    /// The gateway as a node of a fleet.
+    pub(crate) fn node(engine: &str) -> io::Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/bench.toml");
+        Self::start(command.args(["serve", "--config", config, "--engine", engine]))
+    }
+
+    /// A Redis that keeps nothing on disk; ready when this returns.
+    pub(crate) fn redis(port: u16) -> io::Result<Self> {
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()]);
+        let mut process = command.stdout(Stdio::piped()).spawn()?;
+        let output = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        while output.read_line(&mut line)? > 0 && !line.contains("Ready to accept connections") {
+            line.clear();
+        }
+        Ok(Self { process, output, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
     }
 
     /// The floor, and where its control is.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::fanout::Fanout;
+use super::fleet::Fleet;
 use super::median;
 use super::process::figure;
 use super::sessions::Sessions;
@@ -23,6 +24,22 @@ pub(crate) fn fanout(lines: &[Fanout]) -> String {
             median(&line.ours),
             median(&ratios),
             line.per_s
+        );
+    }
+    table
+}
+
+/// What a fleet costs.
+pub(crate) fn fleets(lines: &[Fleet], readers: usize) -> String {
+    let mut table = format!(
+        "| {readers} readers of one durable channel, 4 messages a second, over | deliveries a second of CPU of all nodes | each second that the busiest node works | share of the busiest node | Redis, µs an event |\n|---|---|---|---|---|\n",
+    );
+    for Fleet { nodes, per_cpu_s, busiest, redis_us } in lines {
+        let whole = per_cpu_s / busiest;
+        let _ = writeln!(
+            table,
+            "| {nodes} | {per_cpu_s:.0} | {whole:.0} | {:.0} % | {redis_us:.0} |",
+            busiest * 100.0
         );
     }
     table
