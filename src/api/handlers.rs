@@ -121,7 +121,7 @@ pub(super) async fn disconnect(
             return Err(Refusal::new(ErrorCode::BadRequest).because(why).into());
         }
     };
-    Ok(Json(DisconnectAnswer { sessions: end_sessions(&gateway, &whose) }))
+    Ok(Json(DisconnectAnswer { sessions: end_sessions(&gateway, whose).await? }))
 }
 
 /// What a feed ticket is for.

@@ -46,6 +46,13 @@ impl Capabilities {
         Self { grants: grants.into_iter().map(grant).collect(), own }
     }
 
+    /// The grants by pattern, as [`Capabilities::new`] takes them.
+    pub fn grants(&self) -> BTreeMap<Pattern, Vec<Right>> {
+        let all = [Right::Subscribe, Right::Publish, Right::Presence, Right::History];
+        let rights = |held: Rights| all.into_iter().filter(|right| held.holds(*right)).collect();
+        self.grants.iter().map(|(pattern, held)| (pattern.clone(), rights(*held))).collect()
+    }
+
     /// Whether any grant allows this right on this channel.
     pub fn allows(&self, channel: &Channel, right: Right) -> bool {
         let own = self.own.as_ref() == Some(channel);

@@ -6,11 +6,13 @@
 pub mod capabilities;
 pub mod keys;
 pub mod origins;
+pub mod records;
 pub mod tickets;
 pub mod tokens;
 
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use serde_json::value::RawValue;
 
 use crate::config::Config;
@@ -54,6 +56,7 @@ pub struct Authenticator {
     origins: Origins,
     tickets: Tickets,
     api_keys: ApiKeys,
+    node_secret: String,
 }
 
 impl Authenticator {
@@ -68,15 +71,21 @@ impl Authenticator {
             caps: Capabilities::new(auth.anonymous_capabilities.clone(), None),
             expires_at_ms: None,
         });
+        let tickets = match &config.session.secret {
+            Some(secret) => Tickets::new(secret.expose().as_bytes()),
+            None => Tickets::random().map_err(|_| SetupError::Random)?,
+        };
+        let node_secret = match &config.cluster.secret {
+            Some(secret) => Tickets::new(secret.expose().as_bytes()).node_secret(),
+            None => tickets.node_secret(),
+        };
         Ok(Self {
             tokens: Tokens::new(auth)?,
             anonymous,
             origins: Origins::new(auth.origins.clone()),
-            tickets: match &config.session.secret {
-                Some(secret) => Tickets::new(secret.expose().as_bytes()),
-                None => Tickets::random().map_err(|_| SetupError::Random)?,
-            },
+            tickets,
             api_keys: ApiKeys::new(&config.api.keys),
+            node_secret: node_secret.map_err(|_| SetupError::Random)?,
         })
     }
 
@@ -105,6 +114,16 @@ impl Authenticator {
     /// What seals and opens tickets.
     pub fn tickets(&self) -> &Tickets {
         &self.tickets
+    }
+
+    /// What nodes show each other.
+    pub fn node_secret(&self) -> &str {
+        &self.node_secret
+    }
+
+    /// Whether another node of the same secret shows this, compared in constant time.
+    pub fn is_node(&self, shown: &str) -> bool {
+        verify_slices_are_equal(self.node_secret.as_bytes(), shown.as_bytes()).is_ok()
     }
 
     /// The name of the application's key that was shown; `None` where it is none.

@@ -54,9 +54,10 @@ pub struct FeedTicket {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Session,
     Feed,
+    Record,
 }
 
 impl Kind {
@@ -64,13 +65,14 @@ impl Kind {
         match self {
             Self::Session => b"throughline session ticket",
             Self::Feed => b"throughline feed ticket",
+            Self::Record => b"throughline session record",
         }
     }
 }
 
 /// Seals and opens tickets.
 pub struct Tickets {
-    secret: Prk,
+    pub(super) secret: Prk,
 }
 
 impl fmt::Debug for Tickets {
@@ -147,15 +149,22 @@ impl Tickets {
         if now_ms >= ticket.expires_at_ms { Err(ErrorCode::TokenExpired) } else { Ok(ticket) }
     }
 
-    fn seal(&self, kind: Kind, mut content: Vec<u8>) -> Result<String, ErrorCode> {
+    fn seal(&self, kind: Kind, content: Vec<u8>) -> Result<String, ErrorCode> {
+        let text = URL_SAFE_NO_PAD.encode(self.seal_bytes(kind, content)?);
+        if text.len() > TICKET_BYTES_MAX { Err(ErrorCode::TooLarge) } else { Ok(text) }
+    }
+
+    pub(super) fn seal_bytes(
+        &self,
+        kind: Kind,
+        mut content: Vec<u8>,
+    ) -> Result<Vec<u8>, ErrorCode> {
         let (salt, nonce) = (random::<SALT_LEN>()?, random::<NONCE_LEN>()?);
         let key = self.key(kind, &salt).map_err(|_| ErrorCode::Internal)?;
         let aad = Aad::from(kind.label());
         key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut content)
             .map_err(|_| ErrorCode::Internal)?;
-        let text = URL_SAFE_NO_PAD
-            .encode([salt.as_slice(), nonce.as_slice(), content.as_slice()].concat());
-        if text.len() > TICKET_BYTES_MAX { Err(ErrorCode::TooLarge) } else { Ok(text) }
+        Ok([salt.as_slice(), nonce.as_slice(), content.as_slice()].concat())
     }
 
     fn open(&self, kind: Kind, text: &str) -> Result<Vec<u8>, ErrorCode> {
@@ -166,7 +175,7 @@ impl Tickets {
         self.open_sealed(kind, &sealed).ok_or(ErrorCode::BadTicket)
     }
 
-    fn open_sealed(&self, kind: Kind, sealed: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn open_sealed(&self, kind: Kind, sealed: &[u8]) -> Option<Vec<u8>> {
         let (salt, sealed) = sealed.split_first_chunk::<SALT_LEN>()?;
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let key = self.key(kind, salt).ok()?;

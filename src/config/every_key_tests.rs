@@ -51,7 +51,9 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
             table("v = [{ kid = \"a\", alg = \"ES256\", public_key_pem = \"p\" }]")["v"].clone()
         }
         ("api.keys", _) => table("v = [{ name = \"a\", key = \"***\" }]")["v"].clone(),
-        ("session.secret", _) => text("***"),
+        ("session.secret" | "cluster.secret", _) => text("***"),
+        ("cluster.listen", _) => Value::String(format!("[::1]:{}", 1 + step)),
+        ("cluster.advertise", _) => Value::String(format!("node-{step}.internal:7000")),
         ("auth.anonymous_capabilities", _) => table("\"a:*\" = [\"subscribe\", \"history\"]"),
         ("auth.origins", _) => list(&["https://*.a.example", "loopback"]),
         ("auto_subscribe", _) => list(&["chat:a"]),

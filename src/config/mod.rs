@@ -5,6 +5,7 @@
 //! bound of [`validate`], so nothing after it checks again.
 
 pub mod access;
+pub mod cluster;
 pub mod grants;
 mod layers;
 pub mod limits;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::protocol::channel::Channel;
 
 use self::access::{Api, Auth};
+use self::cluster::{Cluster, Drain};
 use self::limits::Limits;
 use self::namespaces::Namespace;
 use self::session::Session;
@@ -45,6 +47,10 @@ pub struct Config {
     pub admin: Admin,
     /// Where shared state lives.
     pub engine: Engine,
+    /// How nodes reach each other.
+    pub cluster: Cluster,
+    /// How this node goes away.
+    pub drain: Drain,
     /// Who may open a session.
     pub auth: Auth,
     /// The application's HTTP API.
@@ -72,6 +78,8 @@ impl Default for Config {
             path: "/realtime".to_owned(),
             admin: Admin::default(),
             engine: Engine::default(),
+            cluster: Cluster::default(),
+            drain: Drain::default(),
             auth: Auth::default(),
             api: Api::default(),
             session: Session::default(),
@@ -89,6 +97,11 @@ impl Config {
     /// The rules of a channel; `None` where its namespace has none.
     pub fn namespace(&self, channel: &Channel) -> Option<&Namespace> {
         self.namespaces.get(channel.namespace())
+    }
+
+    /// Whether other nodes may share the state: then they are to be reached, and sessions move.
+    pub fn is_shared(&self) -> bool {
+        self.engine.url != "memory:"
     }
 
     /// What an operator should know before this serves anyone: one sentence each, to be logged as
@@ -122,6 +135,10 @@ impl Config {
         warn(
             self.session.secret.is_none(),
             "session.secret is empty: tickets are void after a restart",
+        );
+        warn(
+            self.is_shared() && self.session.secret.is_none(),
+            "session.secret is empty and the engine is shared: no other node reads this one's tickets",
         );
         warnings
     }

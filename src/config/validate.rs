@@ -10,6 +10,7 @@ use crate::protocol::channel::{Channel, Nonce};
 
 use super::Config;
 use super::access::{Api, Auth, TokenAlg, TokenKey};
+use super::cluster::{Cluster, Drain};
 use super::limits::{Limits, Rate};
 use super::namespaces::{Durability, Namespace, Publishers, Subscribers, USER};
 use super::session::Session;
@@ -32,6 +33,8 @@ pub(crate) fn validate(config: &Config) -> Vec<(String, String)> {
     api(&config.api, config.development, &mut check);
     session(&config.session, config.development, &mut check);
     limits(&config.limits, &mut check);
+    cluster(&config.cluster, config.development, &mut check);
+    drain(&config.drain, &mut check);
     between(config, &mut check);
     for (name, rules) in &config.namespaces {
         namespace(name, rules, &mut check);
@@ -255,6 +258,25 @@ fn limits(limits: &Limits, check: &mut Check) {
     check.size("limits.publish_bytes", limits.publish_bytes, "1B", "4MiB");
 }
 
+fn cluster(cluster: &Cluster, development: bool, check: &mut Check) {
+    let is_address = |text: &String| {
+        let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        text.len() <= 255 && parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|p| p > 0))
+    };
+    let advertised = cluster.advertise.iter().all(is_address);
+    check.must(advertised, "cluster.advertise", "must be host:port of at most 255 bytes");
+    if let Some(secret) = &cluster.secret {
+        let min = if development { 1 } else { SECRET_BYTES_MIN };
+        check.secret("cluster.secret", secret, min);
+    }
+}
+
+fn drain(drain: &Drain, check: &mut Check) {
+    check.time("drain.window", drain.window, "0s", "1h");
+    check.time("drain.timeout", drain.timeout, "1s", "2h");
+    check.must(drain.window <= drain.timeout, "drain.window", "is above drain.timeout");
+}
+
 fn between(config: &Config, check: &mut Check) {
     let (session, limits) = (&config.session, &config.limits);
     check.must(session.grace <= session.window, "session.grace", "is above session.window");
@@ -344,6 +366,7 @@ mod tests {
         api(&config.api, false, &mut check);
         session(&config.session, false, &mut check);
         limits(&config.limits, &mut check);
+        drain(&config.drain, &mut check);
         namespace(USER, &config.namespaces[USER], &mut check);
         assert!(check.bounds.len() > 40);
         for (key, bounds) in check.bounds {

@@ -1,11 +1,16 @@
-//! Ending sessions from outside.
+//! Ending sessions from outside, on every node.
 
-use crate::protocol::error::ErrorCode;
+use serde::{Deserialize, Serialize};
 
-use super::Gateway;
+use crate::protocol::error::{ErrorCode, Refusal};
+
+use super::driver::Driver;
+use super::subscribe::engine_refusal;
+use super::{Gateway, control};
 
 /// Whose sessions to end.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Whose {
     /// A user's.
     User(String),
@@ -13,13 +18,33 @@ pub enum Whose {
     Member(String),
 }
 
-/// Ends the sessions of a user or member on this node. Returns how many there were.
-pub fn disconnect(gateway: &Gateway, whose: &Whose) -> usize {
-    let wanted = |driver: &std::sync::Arc<super::driver::Driver>| match whose {
-        Whose::User(user) => driver.identity().user.as_deref() == Some(user),
-        Whose::Member(member) => &*driver.member.0 == member,
-    };
-    let drivers: Vec<_> = gateway.registry.all().into_iter().filter(wanted).collect();
+impl Whose {
+    /// Whether a session is meant.
+    pub(super) fn is_of(&self, driver: &Driver) -> bool {
+        match self {
+            Self::User(user) => driver.identity().user.as_deref() == Some(user),
+            Self::Member(member) => &*driver.member.0 == member,
+        }
+    }
+}
+
+/// Ends the sessions of a user or member, on this node at once and on the others as they are told.
+/// Returns how many there were here.
+/// # Errors
+/// Those of the engine, where the other nodes could not be told.
+pub async fn disconnect(gateway: &Gateway, whose: Whose) -> Result<usize, Refusal> {
+    let ended = here(gateway, &whose);
+    if gateway.is_shared() {
+        let said = control::say_disconnect(gateway, whose).await;
+        said.map_err(|error| engine_refusal(&error))?;
+    }
+    Ok(ended)
+}
+
+/// Ends those on this node. Returns how many there were.
+pub(super) fn here(gateway: &Gateway, whose: &Whose) -> usize {
+    let drivers: Vec<_> =
+        gateway.registry.all().into_iter().filter(|driver| whose.is_of(driver)).collect();
     for driver in &drivers {
         driver.end(ErrorCode::Disconnected);
     }

@@ -15,7 +15,7 @@ use crate::session::input::{Effect, EventInput, Input, PageInput};
 
 use super::driver::Driver;
 use super::rules::Rules;
-use super::{commands, presence, subscribe};
+use super::{commands, lease, presence, subscribe};
 
 /// A page of the log for a session: what an outbox of the default bound takes at once.
 pub(super) const PAGE: PageLimit = PageLimit { events: 256, bytes: 256 << 10 };
@@ -39,10 +39,19 @@ pub(super) async fn run(driver: Arc<Driver>) {
             Err(_) => driver.fail(),
         }
     }
+    if driver.is_gone() {
+        subscribe::end_all(&driver).await;
+    }
 }
 
 async fn perform(driver: &Arc<Driver>, effect: Effect) -> Option<Input> {
     let gateway = &driver.gateway;
+    if matches!(effect, Effect::Command { .. } | Effect::Join { .. } | Effect::Leave { .. }) {
+        lease::ensure(gateway).await;
+        if driver.is_gone() {
+            return None;
+        }
+    }
     match effect {
         Effect::Subscribe { sub, re, channel, since, presence } => {
             let wanted = subscribe::Wanted { sub, channel, since, presence };
@@ -117,7 +126,7 @@ pub(super) fn member(driver: &Driver, away: bool) -> Member {
     Member {
         id: driver.member.clone(),
         user: identity.user.clone(),
-        incarnation: driver.gateway.incarnation.clone(),
+        incarnation: driver.gateway.incarnation(),
         fence: driver.next_fence(),
         state,
         json: me.json(),

@@ -22,8 +22,12 @@ use crate::telemetry::labels::Carrier;
 use super::driver::Driver;
 use super::link::{Flow, LinkPort};
 use super::open::Opener;
-use super::{Gateway, open, resume};
+use super::owner::{self, Owner, Trail};
+use super::peers::{self, Peer, Question, Unreachable};
+use super::{Gateway, open, rebuild, resume};
 
+/// How much longer than its wait an exchange may take on another node.
+const SLACK: Duration = Duration::from_secs(8);
 /// How long an exchange that sends too fast is held back; beyond it, it is refused.
 const PACE_MAX: Duration = Duration::from_secs(2);
 
@@ -33,7 +37,7 @@ pub struct ExchangeRequest {
     /// The nonce in its path.
     pub nonce: String,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: String,
     /// A token that came with the request itself.
     pub bearer: Option<String>,
 }
@@ -93,21 +97,107 @@ impl Drop for Gone {
     }
 }
 
-/// Performs an exchange: waits for its answer.
+/// Performs an exchange, or has the node do it that has the session, and waits for its answer.
 /// # Errors
 /// With a code for a body that cannot be read, and for what opening or resuming refuses.
 pub async fn exchange(
     gateway: &Arc<Gateway>,
-    mut request: ExchangeRequest,
+    request: ExchangeRequest,
 ) -> Result<ExchangeAnswer, Refusal> {
+    match read(gateway, &request)? {
+        First::Open(head) => {
+            let ExchangeRequest { nonce, bearer, .. } = request;
+            opens(gateway, &nonce, bearer.as_deref(), *head).await
+        }
+        First::Attach(attaching) => {
+            let ticket = gateway.auth.tickets().open_session(&attaching.ticket)?;
+            let via = attaching.head.via.as_deref();
+            let mut trail = Trail::new(gateway, &ticket, via.and_then(incarnation_of));
+            let mut question = Question::Exchange(request);
+            let driver = loop {
+                match trail.next().await? {
+                    Owner::Here(driver) => break driver,
+                    Owner::There(peer) => match relay(gateway, &peer, &question, &attaching).await {
+                        Ok(Some(answer)) => return Ok(answer),
+                        Ok(None) => {}
+                        Err(Unreachable) => trail.bring(&peer).await?,
+                    },
+                }
+            };
+            // A poll may wait long.
+            let nonce = if let Question::Exchange(request) = &mut question {
+                std::mem::take(&mut request.nonce)
+            } else {
+                String::new()
+            };
+            drop(question);
+            resume::admit(&driver, &ticket, attaching.head.token.as_deref())?;
+            attaches(&driver, &nonce, *attaching).await
+        }
+    }
+}
+
+/// Performs an exchange for another node; nothing where its session is not here.
+/// # Errors
+/// As [`exchange`].
+pub(super) async fn of_node(
+    gateway: &Arc<Gateway>,
+    request: ExchangeRequest,
+) -> Result<Option<ExchangeAnswer>, Refusal> {
+    let First::Attach(attaching) = read(gateway, &request)? else {
+        return Err(Refusal::new(ErrorCode::BadFrame).because("only an attach is relayed"));
+    };
+    let ticket = gateway.auth.tickets().open_session(&attaching.ticket)?;
+    let Some(driver) = owner::here(gateway, ticket.session).await else { return Ok(None) };
+    let nonce = request.nonce;
+    drop(request.body);
+    resume::admit(&driver, &ticket, attaching.head.token.as_deref())?;
+    attaches(&driver, &nonce, *attaching).await.map(Some)
+}
+
+async fn relay(
+    gateway: &Gateway,
+    peer: &Peer,
+    question: &Question,
+    attaching: &Attaching,
+) -> Result<Option<ExchangeAnswer>, Unreachable> {
+    let Some(peers) = &gateway.peers else { return Ok(None) };
+    let wait = Duration::from_millis(attaching.head.wait).min(gateway.config.session.hold_max);
+    let answer = peers::heard(peers.ask(peer, question, wait + SLACK).await?);
+    if answer.is_some() {
+        gateway.metrics.exchanges_relayed.inc();
+    }
+    Ok(answer)
+}
+
+/// What an exchange begins with.
+enum First {
+    Open(Box<Open>),
+    Attach(Box<Attaching>),
+}
+
+/// An `attach` and what follows it.
+struct Attaching {
+    head: Attach,
+    ticket: String,
+    sorted: Sorted,
+}
+
+fn read(gateway: &Gateway, request: &ExchangeRequest) -> Result<First, Refusal> {
     let limits = &gateway.config.limits;
-    let body = std::mem::take(&mut request.body);
-    let mut frames = body::parse(&body, limits.frames, limits.frame_bytes)?.into_iter();
-    // A poll may wait long.
-    drop(body);
+    let frames = body::parse(request.body.as_bytes(), limits.frames, limits.frame_bytes)?;
+    let mut frames = frames.into_iter();
     match frames.next() {
-        Some(Up::Link(LinkUp::Open(head))) => opens(gateway, &request, *head, frames).await,
-        Some(Up::Link(LinkUp::Attach(head))) => attaches(gateway, &request, *head, frames).await,
+        Some(Up::Link(LinkUp::Open(_))) if frames.next().is_some() => {
+            Err(Refusal::new(ErrorCode::BadFrame).because("nothing may follow an open"))
+        }
+        Some(Up::Link(LinkUp::Open(head))) => Ok(First::Open(head)),
+        Some(Up::Link(LinkUp::Attach(mut head))) => {
+            let no_ticket = || Refusal::new(ErrorCode::BadFrame).because("ticket is missing");
+            let ticket = head.ticket.take().ok_or_else(no_ticket)?;
+            let sorted = Sorted::of(frames)?;
+            Ok(First::Attach(Box::new(Attaching { head: *head, ticket, sorted })))
+        }
         _ => {
             Err(Refusal::new(ErrorCode::BadFrame).because("an exchange begins with open or attach"))
         }
@@ -116,17 +206,14 @@ pub async fn exchange(
 
 async fn opens(
     gateway: &Arc<Gateway>,
-    request: &ExchangeRequest,
+    nonce: &str,
+    bearer: Option<&str>,
     head: Open,
-    mut rest: impl Iterator<Item = Up>,
 ) -> Result<ExchangeAnswer, Refusal> {
-    if rest.next().is_some() {
-        return Err(Refusal::new(ErrorCode::BadFrame).because("nothing may follow an open"));
-    }
+    let again = rebuild::claim(gateway, &head, bearer).await;
     let (conn, port, answer) = waiting(gateway);
-    let bearer = request.bearer.as_deref();
-    let opener = Opener { conn, nonce: &request.nonce, kind: ConnKind::Poll, bearer, port };
-    let (driver, hello) = open::open(gateway, opener, head)?;
+    let opener = Opener { conn, nonce, kind: ConnKind::Poll, bearer, port };
+    let (driver, hello) = open::open(gateway, opener, head, again)?;
     let answer = answered(driver, conn, answer).await;
     Ok(match answer {
         ExchangeAnswer::Frames(mut frames) => {
@@ -138,15 +225,11 @@ async fn opens(
 }
 
 async fn attaches(
-    gateway: &Arc<Gateway>,
-    request: &ExchangeRequest,
-    head: Attach,
-    rest: impl Iterator<Item = Up>,
+    driver: &Arc<Driver>,
+    nonce: &str,
+    Attaching { head, sorted, .. }: Attaching,
 ) -> Result<ExchangeAnswer, Refusal> {
-    let no_ticket = || Refusal::new(ErrorCode::BadFrame).because("ticket is missing");
-    let ticket = head.ticket.as_deref().ok_or_else(no_ticket)?;
-    let sorted = Sorted::of(gateway, rest)?;
-    let driver = resume::find(gateway, ticket, head.token.as_deref())?;
+    let gateway = &driver.gateway;
     let late = driver.pace(sorted.numbered.len() + sorted.echoes.len());
     if late > PACE_MAX {
         return Err(rate_limited(late));
@@ -154,9 +237,16 @@ async fn attaches(
     if !late.is_zero() {
         sleep(late).await;
     }
-    let via = head.via.as_deref().map(|via| nonce_of(gateway, via)).transpose()?;
+    let via = match head.via.as_deref() {
+        Some(via) => {
+            let why = "via is not of this node";
+            let refused = || Refusal::new(ErrorCode::BadRequest).because(why);
+            Some(nonce_of(gateway, via).ok_or_else(refused)?)
+        }
+        None => None,
+    };
     let (conn, port, answer) = waiting(gateway);
-    driver.connect(conn, &request.nonce, port);
+    driver.connect(conn, nonce, port);
     let attach = AttachInput {
         link: head.link,
         count: head.count,
@@ -165,8 +255,11 @@ async fn attaches(
         wait: head.wait,
     };
     driver.exchange(conn, attach, via, sorted.numbered);
-    for (id, nonce) in &sorted.echoes {
-        driver.echo(None, nonce.as_deref(), &LinkDown::Echo { id }.encode());
+    for (id, via) in &sorted.echoes {
+        // One whose connection is of another node has moved on.
+        if let Some(nonce) = via.as_deref().and_then(|via| nonce_of(gateway, via)) {
+            driver.echo(None, Some(nonce), &LinkDown::Echo { id }.encode());
+        }
     }
     if !sorted.echoes.is_empty() {
         driver.with(Session::stays);
@@ -179,7 +272,7 @@ async fn attaches(
     if sorted.closes && current {
         driver.end(ErrorCode::Closed);
     }
-    Ok(answered(driver, conn, answer).await)
+    Ok(answered(Arc::clone(driver), conn, answer).await)
 }
 
 fn rate_limited(late: Duration) -> Refusal {
@@ -191,22 +284,19 @@ fn rate_limited(late: Duration) -> Refusal {
 #[derive(Default)]
 struct Sorted {
     numbered: Vec<Numbered>,
-    /// Ids, each with the nonce of the connection that answers.
+    /// Ids, each with the connection that answers.
     echoes: Vec<(String, Option<String>)>,
     leaving: bool,
     closes: bool,
 }
 
 impl Sorted {
-    fn of(gateway: &Gateway, rest: impl Iterator<Item = Up>) -> Result<Self, Refusal> {
+    fn of(rest: impl Iterator<Item = Up>) -> Result<Self, Refusal> {
         let mut sorted = Self::default();
         for frame in rest {
             match frame {
                 Up::Session(numbered) => sorted.numbered.push(numbered),
-                Up::Link(LinkUp::Echo { id, via }) => {
-                    let nonce = via.as_deref().map(|via| nonce_of(gateway, via)).transpose()?;
-                    sorted.echoes.push((id, nonce.map(str::to_owned)));
-                }
+                Up::Link(LinkUp::Echo { id, via }) => sorted.echoes.push((id, via)),
                 Up::Link(LinkUp::Leaving) => sorted.leaving = true,
                 Up::Link(LinkUp::Close) => sorted.closes = true,
                 // The attach itself has counted.
@@ -222,11 +312,14 @@ impl Sorted {
 }
 
 /// The nonce that a `via` of this incarnation names.
-fn nonce_of<'a>(gateway: &Gateway, via: &'a str) -> Result<&'a str, Refusal> {
-    match via.split_once('.') {
-        Some((incarnation, nonce)) if incarnation == &*gateway.incarnation.0 => Ok(nonce),
-        _ => Err(Refusal::new(ErrorCode::BadRequest).because("via is not of this node")),
-    }
+fn nonce_of<'a>(gateway: &Gateway, via: &'a str) -> Option<&'a str> {
+    let (incarnation, nonce) = via.split_once('.')?;
+    (*incarnation == *gateway.incarnation().0).then_some(nonce)
+}
+
+/// The incarnation that a `via` names.
+fn incarnation_of(via: &str) -> Option<&str> {
+    via.split_once('.').map(|(incarnation, _)| incarnation)
 }
 
 type Answered = oneshot::Receiver<ExchangeAnswer>;

@@ -3,18 +3,24 @@
 //!
 //! Only this module knows all the parts: sessions, the hub, the engine, who may do what.
 
+pub mod control;
 pub mod disconnect;
+pub mod drain;
 pub mod driver;
 pub mod exchange;
 pub mod feed;
 pub mod history;
+pub mod lease;
 pub mod link;
 pub mod open;
 pub mod owner;
+pub mod parking;
+pub mod peers;
 pub mod presence;
 pub mod publish;
 pub mod pump;
 pub mod rate;
+pub mod rebuild;
 pub mod resume;
 pub mod rules;
 pub mod subscribe;
@@ -23,6 +29,7 @@ pub mod tickets;
 mod commands;
 mod effects;
 mod interest;
+mod record;
 mod users;
 
 #[cfg(test)]
@@ -31,6 +38,7 @@ pub(crate) mod testing;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{Authenticator, Identity};
@@ -46,8 +54,11 @@ use crate::session::settings::Settings;
 use crate::telemetry::clock::wall_ms;
 use crate::telemetry::metrics::Metrics;
 
+use self::control::Control;
 use self::driver::Driver;
 use self::interest::Interest;
+use self::lease::Lease;
+use self::peers::Peers;
 use self::users::Users;
 
 /// One node.
@@ -60,8 +71,12 @@ pub struct Gateway {
     pub auth: Authenticator,
     /// The counters.
     pub metrics: Arc<Metrics>,
-    /// This start of the node.
-    pub incarnation: Incarnation,
+    /// The way to the other nodes; none where the engine is of this node alone.
+    peers: Option<Peers>,
+    lease: Lease,
+    control: Control,
+    /// Told whenever a session has left this node, or has not.
+    departures: Notify,
     settings: Arc<Settings>,
     registry: Registry<Driver>,
     fanout: Fanout<Driver>,
@@ -74,12 +89,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A node, and the shards of its fan-out to run.
+    /// A node, and the shards of its fan-out to run. `peers` where other nodes share the engine.
     pub fn new(
         config: Arc<Config>,
         engine: Arc<dyn Engine>,
         auth: Authenticator,
         metrics: Arc<Metrics>,
+        peers: Option<Peers>,
         shards: usize,
     ) -> (Arc<Self>, Vec<Shard<Driver>>) {
         let (fanout, shards) = Fanout::new(shards);
@@ -89,7 +105,10 @@ impl Gateway {
             engine,
             auth,
             metrics,
-            incarnation: Incarnation(format!("{:016x}", rand::random::<u64>()).into()),
+            peers,
+            lease: Lease::default(),
+            control: Control::default(),
+            departures: Notify::new(),
             registry: Registry::default(),
             fanout,
             wheel: Wheel::default(),
@@ -107,9 +126,19 @@ impl Gateway {
         ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
+    /// This start of the node; another one after its lease had lapsed.
+    pub fn incarnation(&self) -> Incarnation {
+        self.lease.incarnation()
+    }
+
+    /// Whether other nodes share the engine.
+    pub fn is_shared(&self) -> bool {
+        self.peers.is_some()
+    }
+
     /// What the client calls a connection: the incarnation and its nonce.
     pub fn via(&self, nonce: &str) -> String {
-        format!("{}.{nonce}", self.incarnation.0)
+        format!("{}.{nonce}", self.incarnation().0)
     }
 
     /// Runs a task that [`Gateway::shut_down`] waits for.
@@ -145,9 +174,14 @@ impl Gateway {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Refuses new sessions from here on.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
     /// Refuses new sessions, ends those there are, and waits until what they left is done.
     pub async fn shut_down(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.begin_draining();
         for driver in self.registry.all() {
             driver.end(ErrorCode::Draining);
         }
@@ -157,7 +191,7 @@ impl Gateway {
 
     /// Takes a session out that is over. Returns whether it was there.
     fn forget(&self, driver: &Driver) -> bool {
-        let was_here = self.registry.remove(driver.id);
+        let was_here = self.registry.remove(driver.id, driver);
         if was_here && let Some(user) = &driver.user {
             self.users.leave(user);
         }

@@ -17,6 +17,7 @@ use crate::telemetry::clock::{now_ms, wall_ms};
 
 use super::driver::{Begun, Driver};
 use super::link::LinkPort;
+use super::rebuild::Again;
 use super::{Gateway, tickets};
 
 /// A connection or request that opens a session.
@@ -34,21 +35,23 @@ pub struct Opener<'a> {
 }
 
 /// Opens a session and makes the connection its link. The hello is returned for an exchange, which
-/// puts it before the answer, and written at once to anything else.
+/// puts it before the answer, and written at once to anything else. `again`: the session in whose
+/// place it comes.
 /// # Errors
 /// `draining` and `too_many_sessions` before anything is looked at, then what the token refuses.
 pub fn open(
     gateway: &Arc<Gateway>,
     opener: Opener<'_>,
     open: Open,
+    again: Option<Again>,
 ) -> Result<(Arc<Driver>, Frame), Refusal> {
     admit(gateway)?;
     let identity = identify(gateway, open.token.as_deref().or(opener.bearer), open.info)?;
-    let id: u128 = rand::random();
-    let member = MemberId(format!("{:016x}", rand::random::<u64>()).into());
+    let id = again.map_or_else(rand::random, |again| again.session);
+    let member = MemberId(gateway.auth.tickets().member_id(id)?.into());
     let ticket = tickets::session_ticket(gateway, id, &identity)?;
     take_place(gateway, &identity)?;
-    let hello = hello(gateway, opener.nonce, &ticket, &member, &identity);
+    let hello = hello(gateway, opener.nonce, &ticket, (&member, &identity), again.is_some());
     let begin = Begin {
         ticket: ticket.into(),
         acks: open.ack,
@@ -56,7 +59,8 @@ pub fn open(
         expires_at: expires_at(&identity),
     };
     let session = Session::open(Arc::clone(&gateway.settings), begin, now_ms());
-    let begun = Begun { id, member, feed: false, identity: Arc::new(identity), session };
+    let (identity, version) = (Arc::new(identity), again.map_or(0, |again| again.version));
+    let begun = Begun { id, member, feed: false, identity, session, version, fence: 0 };
     let driver = Driver::new(Arc::clone(gateway), begun);
     register(gateway, &driver);
     let Opener { conn, kind, .. } = opener;
@@ -122,8 +126,8 @@ fn hello(
     gateway: &Gateway,
     nonce: &str,
     ticket: &str,
-    member: &MemberId,
-    identity: &Identity,
+    (member, identity): (&MemberId, &Identity),
+    rebuilt: bool,
 ) -> Frame {
     let settings = &gateway.settings;
     let me = Me {
@@ -145,6 +149,7 @@ fn hello(
             subscriptions: settings.subscriptions,
         },
         expires_ms: identity.expires_at_ms.map(|at| at.saturating_sub(wall_ms())),
+        rebuilt,
     };
     let via = gateway.via(nonce);
     LinkDown::Hello(Hello { v: VERSION, via: &via, nonce, opened: Some(opened) }).encode()

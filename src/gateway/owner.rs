@@ -1,26 +1,178 @@
-//! Where a session lives. One node knows only its own; a session of another incarnation is told
-//! from one that is over, so that the answer can differ once nodes can be asked.
+//! Where a session lives: here, with another node, with nobody, or nowhere (DESIGN of S5: at no time
+//! do two nodes act for one session).
+//!
+//! A session is with the incarnation that its record in the engine names, else with the one that its
+//! ticket names. The ticket is asked first, since for most sessions it is right and costs the
+//! engine nothing; a node that has let a session go says so, and then the record decides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Gateway;
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::auth::tickets::SessionTicket;
+use crate::engine::types::{Incarnation, NodeStatus};
+use crate::protocol::error::{ErrorCode, Refusal};
+
 use super::driver::Driver;
+use super::peers::{self, Peer};
+use super::record::{self, Record};
+use super::{Gateway, control, parking};
+
+/// How often a record is read for one request: each reading may find another owner.
+const READINGS: usize = 4;
+/// How long a session that is just leaving, or just coming, is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks for it.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a node that is asked over the engine may take to park.
+const BROUGHT_WITHIN: Duration = Duration::from_secs(4);
+/// When a client tries again whose session's node cannot be reached, in milliseconds.
+const KEPT_RETRY_MS: u32 = 1_000;
 
 /// Where a session lives.
 #[derive(Debug)]
-pub enum Owner {
+pub(super) enum Owner {
     /// Here.
-    Local(Arc<Driver>),
-    /// With another incarnation.
-    Elsewhere,
-    /// Nowhere: it is over.
-    Gone,
+    Here(Arc<Driver>),
+    /// With another node, perhaps: it is to be asked.
+    There(Peer),
 }
 
-/// Finds a session by what its ticket says.
-pub fn find(gateway: &Gateway, session: u128, incarnation: &str) -> Owner {
-    if incarnation != &*gateway.incarnation.0 {
-        return Owner::Elsewhere;
+/// The way to a session's owner, from one hint to the next.
+pub(super) struct Trail<'a> {
+    gateway: &'a Arc<Gateway>,
+    session: u128,
+    /// Incarnations to try, the best last.
+    hints: Vec<Incarnation>,
+    tried: Vec<Incarnation>,
+    readings: usize,
+}
+
+/// The session, if it is on this node; one that is just leaving is waited for.
+pub(super) async fn here(gateway: &Gateway, session: u128) -> Option<Arc<Driver>> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let mut departure = std::pin::pin!(gateway.departures.notified());
+        departure.as_mut().enable();
+        let driver = gateway.registry.get(session)?;
+        if !driver.is_leaving() || timeout_at(until, departure).await.is_err() {
+            return Some(driver);
+        }
     }
-    gateway.registry.get(session).map_or(Owner::Gone, Owner::Local)
+}
+
+/// The refusal of a request whose session's node cannot be asked yet.
+pub(super) fn kept() -> Refusal {
+    Refusal::new(ErrorCode::SessionKept).retry_in(KEPT_RETRY_MS)
+}
+
+impl<'a> Trail<'a> {
+    /// Begins with what a ticket says, and with the incarnation that a `via` names.
+    pub(super) fn new(
+        gateway: &'a Arc<Gateway>,
+        ticket: &SessionTicket,
+        via: Option<&str>,
+    ) -> Self {
+        let names = [Some(ticket.incarnation.as_str()), via].into_iter().flatten();
+        let hints = names.map(|name| Incarnation(name.into())).collect();
+        Self { gateway, session: ticket.session, hints, tried: Vec::new(), readings: 0 }
+    }
+
+    /// Where to go next. A session that nobody has is taken.
+    /// # Errors
+    /// `session_gone` where it is nowhere, `session_kept` where that cannot be known yet, and what
+    /// taking it refuses.
+    pub(super) async fn next(&mut self) -> Result<Owner, Refusal> {
+        loop {
+            if let Some(driver) = here(self.gateway, self.session).await {
+                return Ok(Owner::Here(driver));
+            }
+            if !self.gateway.is_shared() {
+                return Err(self.nowhere());
+            }
+            if let Some(hint) = self.hints.pop() {
+                if let Some(peer) = self.follow(hint).await? {
+                    return Ok(Owner::There(peer));
+                }
+            } else if let Some(driver) = self.read().await? {
+                return Ok(Owner::Here(driver));
+            }
+        }
+    }
+
+    fn nowhere(&self) -> Refusal {
+        if self.hints.iter().any(|hint| *hint != self.gateway.incarnation()) {
+            self.gateway.metrics.foreign_tickets.inc();
+        }
+        ErrorCode::SessionGone.into()
+    }
+
+    /// The node of a hint, if it is another one, lives and was not tried.
+    async fn follow(&mut self, hint: Incarnation) -> Result<Option<Peer>, Refusal> {
+        let own = hint == self.gateway.incarnation() || self.gateway.lease.is_retired(&hint.0);
+        if own || self.tried.contains(&hint) {
+            return Ok(None);
+        }
+        self.tried.push(hint.clone());
+        match peers::status(self.gateway, &hint).await {
+            Ok(NodeStatus::Alive { address }) => Ok(Some(Peer { incarnation: hint, address })),
+            Ok(NodeStatus::Dead) => Ok(None),
+            Ok(NodeStatus::Unknown) | Err(_) => Err(kept()),
+        }
+    }
+
+    /// What the record says: a new hint, or a session to take.
+    async fn read(&mut self) -> Result<Option<Arc<Driver>>, Refusal> {
+        if self.readings >= READINGS {
+            return Err(ErrorCode::SessionGone.into());
+        }
+        self.readings += 1;
+        let gateway = self.gateway;
+        let found = gateway.engine.parked(&record::key(self.session)).await.map_err(|_| kept())?;
+        let found = found.ok_or(ErrorCode::SessionGone)?;
+        match Record::open(gateway.auth.tickets(), self.session, &found.state) {
+            None => Err(ErrorCode::SessionGone.into()),
+            Some(Record::Parked(whole)) => {
+                parking::take(gateway, self.session, found.version, *whole).await
+            }
+            Some(Record::Owned(name)) => {
+                let owner = Incarnation(name.into());
+                if self.tried.contains(&owner) || owner == gateway.incarnation() {
+                    // It has just come there, and is about to be found; or it has ended.
+                    sleep(PAUSE).await;
+                    self.tried.retain(|tried| *tried != owner);
+                }
+                self.hints.push(owner);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Has an owner park the session that can be reached through the engine alone.
+    /// # Errors
+    /// `session_kept` where that did not happen in time.
+    pub(super) async fn bring(&mut self, peer: &Peer) -> Result<(), Refusal> {
+        let engine = &self.gateway.engine;
+        let message = Bytes::from(control::park_message(self.session));
+        let told = engine.tell(&peer.incarnation, message).await;
+        if !told.unwrap_or(false) {
+            return Err(kept());
+        }
+        let until = Instant::now() + BROUGHT_WITHIN;
+        while Instant::now() < until {
+            sleep(PAUSE * 2).await;
+            let found = engine.parked(&record::key(self.session)).await.map_err(|_| kept())?;
+            let record = found.and_then(|found| {
+                Record::open(self.gateway.auth.tickets(), self.session, &found.state)
+            });
+            match record {
+                Some(Record::Parked(_)) => return Ok(()),
+                Some(Record::Owned(name)) if *name != *peer.incarnation.0 => return Ok(()),
+                Some(Record::Owned(_)) | None => {}
+            }
+        }
+        Err(kept())
+    }
 }

@@ -9,18 +9,16 @@ use crate::protocol::channel::Channel;
 use crate::protocol::down::{self, SessionDown};
 use crate::protocol::frame::Frame;
 
-use super::Gateway;
 use super::presence::{self, counts_only};
 use super::rules::Rules;
+use super::{Gateway, control};
 
 /// Runs until the engine is gone.
 pub async fn run(gateway: Arc<Gateway>, mut deliveries: Deliveries) {
     while let Some(delivery) = deliveries.recv().await {
+        let Some(delivery) = control::take(&gateway, delivery) else { continue };
         match delivery {
             Delivery::Lost => gateway.spawn(presence::assert_again(Arc::clone(&gateway))),
-            Delivery::Control(message) => {
-                tracing::debug!(bytes = message.len(), "a message of another node");
-            }
             other => {
                 if let Some(post) = post(&gateway, other) {
                     gateway.fanout.post(post).await;

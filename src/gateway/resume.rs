@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::tickets::SessionTicket;
 use crate::protocol::down::{Hello, LinkDown};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::up::VERSION;
@@ -10,40 +11,28 @@ use crate::telemetry::clock::wall_ms;
 
 use super::driver::Driver;
 use super::link::LinkPort;
-use super::owner::{self, Owner};
+use super::owner::{self, Owner, Trail};
+use super::peers::{Answer, PARK_WITHIN, Question, Unreachable};
 use super::presence::may_see;
 use super::rules::Rules;
 use super::subscribe::may_read;
-use super::{Gateway, open, tickets};
+use super::{Gateway, open, record, tickets};
 
-/// Finds the session of a ticket. A token that comes with it takes effect.
+/// Lets the client of a ticket go on with its session. A token that comes with it takes effect.
 /// # Errors
-/// `bad_ticket`, `session_gone`, `token_expired` where the ticket's time is over and no token came,
-/// and what the token refuses.
-pub fn find(
-    gateway: &Arc<Gateway>,
-    ticket: &str,
+/// `token_expired` where the ticket's time is over and no token came, and what the token refuses.
+pub(super) fn admit(
+    driver: &Arc<Driver>,
+    ticket: &SessionTicket,
     token: Option<&str>,
-) -> Result<Arc<Driver>, Refusal> {
-    let ticket = gateway.auth.tickets().open_session(ticket)?;
-    let driver = match owner::find(gateway, ticket.session, &ticket.incarnation) {
-        Owner::Local(driver) => driver,
-        Owner::Elsewhere => {
-            gateway.metrics.foreign_tickets.inc();
-            return Err(ErrorCode::SessionGone.into());
-        }
-        Owner::Gone => return Err(ErrorCode::SessionGone.into()),
-    };
+) -> Result<(), Refusal> {
     match token {
-        Some(token) => {
-            renew(&driver, token)?;
-        }
+        Some(token) => renew(driver, token).map(|_| ()),
         None if ticket.expires_at_ms.is_some_and(|at| at <= wall_ms()) => {
-            return Err(ErrorCode::TokenExpired.into());
+            Err(ErrorCode::TokenExpired.into())
         }
-        None => {}
+        None => Ok(()),
     }
-    Ok(driver)
 }
 
 /// A fresh token for a session: of the same subject. What it no longer allows ends.
@@ -81,20 +70,42 @@ fn revoke(driver: &Driver) {
     }
 }
 
-/// A connection that showed a ticket begins to prove itself: it gets its hello.
+/// A connection that showed a ticket begins to prove itself: it gets its hello. A session that is
+/// with another node moves here first.
 /// # Errors
-/// What [`find`] refuses.
-pub fn candidate(
+/// `bad_ticket`, `session_gone`, `session_kept`, and what [`admit`] refuses.
+pub async fn candidate(
     gateway: &Arc<Gateway>,
     ticket: &str,
     conn: ConnId,
     nonce: &str,
     port: Arc<dyn LinkPort>,
 ) -> Result<Arc<Driver>, Refusal> {
-    let driver = find(gateway, ticket, None)?;
+    let ticket = gateway.auth.tickets().open_session(ticket)?;
+    let driver = bring(gateway, &ticket).await?;
+    admit(&driver, &ticket, None)?;
     let via = gateway.via(nonce);
     let hello = LinkDown::Hello(Hello { v: VERSION, via: &via, nonce, opened: None }).encode();
     driver.connect(conn, nonce, port);
     driver.greet(conn, &hello, Input::Candidate { conn, kind: ConnKind::Push });
     Ok(driver)
+}
+
+/// The session of a ticket, on this node.
+async fn bring(gateway: &Arc<Gateway>, ticket: &SessionTicket) -> Result<Arc<Driver>, Refusal> {
+    let mut trail = Trail::new(gateway, ticket, None);
+    loop {
+        let peer = match trail.next().await? {
+            Owner::Here(driver) => return Ok(driver),
+            Owner::There(peer) => peer,
+        };
+        open::admit(gateway)?;
+        let Some(peers) = &gateway.peers else { return Err(ErrorCode::SessionGone.into()) };
+        let question = Question::Park(record::key(ticket.session));
+        match peers.ask(&peer, &question, PARK_WITHIN).await {
+            Ok(Answer::Busy) => return Err(owner::kept()),
+            Ok(_) => {}
+            Err(Unreachable) => trail.bring(&peer).await?,
+        }
+    }
 }

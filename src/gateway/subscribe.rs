@@ -37,11 +37,7 @@ pub(super) async fn begin(
     let refused = |refusal: Refusal| down::frame_error(&refusal, re, Some(&wanted.channel));
     let rules = may(driver, wanted).map_err(refused)?;
     let channel = &wanted.channel;
-    let gateway = &driver.gateway;
-    let interest = gateway.interest.acquire(&*gateway.engine, channel).await;
-    interest.map_err(|error| refused(engine_refusal(&error)))?;
-    driver.hold(wanted.sub, channel.clone());
-    gateway.fanout.subscribe(channel, driver.id, wanted.sub.0, Arc::clone(driver)).await;
+    register(driver, wanted.sub, channel).await.map_err(|error| refused(engine_refusal(&error)))?;
     match start(driver, wanted, &rules).await {
         Ok(start) => Ok(start),
         Err(error) => {
@@ -51,13 +47,40 @@ pub(super) async fn begin(
     }
 }
 
+/// Gives a subscription its place in the fan-out: once this returns, what is published comes.
+async fn register(driver: &Arc<Driver>, sub: SubId, channel: &Channel) -> Result<(), EngineError> {
+    let gateway = &driver.gateway;
+    gateway.interest.acquire(&*gateway.engine, channel).await?;
+    driver.hold(sub, channel.clone());
+    gateway.fanout.subscribe(channel, driver.reader, sub.0, Arc::clone(driver)).await;
+    Ok(())
+}
+
+/// Gives every subscription of a session that came from another node its place.
+pub(super) async fn again(driver: &Arc<Driver>) -> Result<(), EngineError> {
+    for (sub, channel) in driver.with(|session| session.subscriptions()) {
+        register(driver, sub, &channel).await?;
+    }
+    Ok(())
+}
+
+/// Gives the places back of a session that is gone from this node.
+pub(super) async fn end_all(driver: &Driver) {
+    while let Some((sub, channel)) = driver.let_one_go() {
+        give_back(driver, sub, &channel).await;
+    }
+}
+
 /// Ends a subscription; one that was refused has nothing to give back.
 pub(super) async fn end(driver: &Driver, sub: SubId, channel: &Channel) {
-    if !driver.let_go(sub) {
-        return;
+    if driver.let_go(sub) {
+        give_back(driver, sub, channel).await;
     }
+}
+
+async fn give_back(driver: &Driver, sub: SubId, channel: &Channel) {
     let gateway = &driver.gateway;
-    gateway.fanout.unsubscribe(channel, driver.id, sub.0).await;
+    gateway.fanout.unsubscribe(channel, driver.reader, sub.0).await;
     gateway.interest.release(&*gateway.engine, channel).await;
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn node(clock: Clock) -> Arc<Gateway> {
     let (sender, deliveries) = mpsc::channel(16);
     let engine = MemoryEngine::with_clock(&MemorySettings::default(), sender, clock);
     let (auth, metrics) = (Authenticator::new(&config).unwrap(), Arc::new(Metrics::default()));
-    let (gateway, shards) = Gateway::new(config, engine, auth, metrics, 1);
+    let (gateway, shards) = Gateway::new(config, engine, auth, metrics, None, 1);
     for shard in shards {
         tokio::spawn(shard.run());
     }
@@ -94,7 +94,7 @@ impl Opened {
         let port = Arc::new(Port { on_frame, written, closed: Mutex::default() });
         let (conn, to) = (gateway.next_conn(), Arc::clone(&port));
         let opener = Opener { conn, nonce: "n", kind: ConnKind::Push, bearer: None, port: to };
-        let (driver, _) = open::open(gateway, opener, *head).unwrap();
+        let (driver, _) = open::open(gateway, opener, *head, None).unwrap();
         Self { driver, conn, port, read }
     }
 

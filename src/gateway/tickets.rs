@@ -21,7 +21,7 @@ pub(super) fn session_ticket(
 ) -> Result<String, ErrorCode> {
     gateway.auth.tickets().seal_session(&SessionTicket {
         session,
-        incarnation: gateway.incarnation.0.to_string(),
+        incarnation: gateway.incarnation().0.to_string(),
         user: identity.user.as_deref().map(str::to_owned),
         expires_at_ms: identity.expires_at_ms,
         issued_ms: wall_ms(),

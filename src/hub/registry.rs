@@ -41,13 +41,16 @@ impl<M> Registry<M> {
         self.stripe(id)?.lock().get(&id).cloned()
     }
 
-    /// Takes a session out. Returns whether it was there.
-    pub fn remove(&self, id: u128) -> bool {
-        let removed = self.stripe(id).and_then(|stripe| stripe.lock().remove(&id));
-        if removed.is_some() {
+    /// Takes a session out, unless another has come in its place. Returns whether it was there.
+    pub fn remove(&self, id: u128, mailbox: &M) -> bool {
+        let Some(stripe) = self.stripe(id) else { return false };
+        let mut sessions = stripe.lock();
+        let is_there = sessions.get(&id).is_some_and(|there| std::ptr::eq(&raw const **there, mailbox));
+        if is_there {
+            sessions.remove(&id);
             self.len.fetch_sub(1, Ordering::Relaxed);
         }
-        removed.is_some()
+        is_there
     }
 
     /// How many there are.

@@ -67,6 +67,8 @@ pub struct Opened<'a> {
     pub limits: Limits,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rebuilt: bool,
 }
 
 /// Ping intervals, in milliseconds.

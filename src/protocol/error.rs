@@ -121,6 +121,8 @@ errors! {
     UnknownOutcome = "unknown_outcome", 504, 4433, Later, "the outcome is unknown; try again with the same id";
     /// The owner of a session cannot be asked.
     SessionKept = "session_kept", 503, 4434, Later, "the session's node cannot be reached yet; try again";
+    /// The session is on its way to another node.
+    Moved = "moved", 503, 4435, Later, "the session is moving to another node; attach again";
     /// The session is over.
     SessionGone = "session_gone", 410, 4440, Open, "the session is over; open a new one with the positions you have";
     /// The ticket cannot be read here.

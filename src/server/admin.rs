@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
+use crate::engine::types::Health;
 use crate::gateway::Gateway;
 use crate::telemetry::metrics::CONTENT_TYPE as METRICS_TYPE;
 
@@ -17,7 +18,7 @@ use crate::telemetry::metrics::CONTENT_TYPE as METRICS_TYPE;
 struct Ready {
     status: &'static str,
     engine: &'static str,
-    /// `single-node` where sessions and events stay on this node.
+    /// `single-node` where sessions and events stay on this node, else `shared`.
     fleet: &'static str,
 }
 
@@ -26,16 +27,17 @@ pub(super) async fn health() -> &'static str {
     "ok"
 }
 
-/// New sessions are taken; 503 while the node goes away.
+/// New sessions are taken; 503 before the engine was reached for the first time, and while the node
+/// goes away. An engine that cannot be reached now is no reason: sessions stay.
 pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
-    let draining = gateway.is_draining();
-    let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let body = Ready {
-        status: if draining { "draining" } else { "ready" },
-        engine: gateway.engine.name(),
-        fleet: "single-node",
+    let (status, said) = match gateway.engine.health() {
+        _ if gateway.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        Health::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        Health::Degraded => (StatusCode::OK, "degraded"),
+        Health::Ready => (StatusCode::OK, "ready"),
     };
-    (status, Json(body)).into_response()
+    let fleet = if gateway.is_shared() { "shared" } else { "single-node" };
+    (status, Json(Ready { status: said, engine: gateway.engine.name(), fleet })).into_response()
 }
 
 /// The counters, as OpenMetrics.

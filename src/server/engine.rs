@@ -6,17 +6,26 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::engine::Engine;
 use crate::engine::memory::{MemoryEngine, MemorySettings};
 use crate::engine::redis::{Address, RedisEngine, RedisSettings};
-use crate::engine::types::Delivery;
+use crate::engine::{Deliveries, Engine};
 use crate::telemetry::metrics::Metrics;
 
-/// An engine, and what it counts.
-pub(super) enum Chosen {
-    Memory(Arc<MemoryEngine>),
-    Redis(Arc<RedisEngine>),
+/// Deliveries that wait between the engine and the fan-out; beyond it publishers wait.
+const DELIVERIES: usize = 4096;
+
+/// An engine, and what comes out of it.
+pub struct Built {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// What it broadcasts to this node.
+    pub deliveries: Deliveries,
+    /// Puts what it counts into the metrics.
+    pub measure: Measure,
 }
+
+/// Puts what an engine counts into the metrics.
+pub type Measure = Box<dyn Fn(&Metrics) + Send + Sync>;
 
 /// Checks what only the engine can read of the settings.
 /// # Errors
@@ -34,49 +43,45 @@ fn address(config: &Config) -> anyhow::Result<Address> {
     Ok(Address::parse(&config.engine.url)?.trusting(authority))
 }
 
-impl Chosen {
-    /// Starts the engine.
-    pub(super) fn start(
-        config: &Config,
-        deliveries: mpsc::Sender<Delivery>,
-    ) -> anyhow::Result<Self> {
-        if config.engine.is_memory() {
-            let memory = &config.engine.memory;
-            let settings = MemorySettings {
-                log_bytes: memory.log_bytes,
-                channels: memory.channels,
-                members: memory.presence_members,
-                ..MemorySettings::default()
-            };
-            return Ok(Self::Memory(MemoryEngine::new(&settings, deliveries)));
-        }
-        let prefix = config.engine.redis.prefix.clone();
-        let settings = RedisSettings { prefix, ..RedisSettings::default() };
-        Ok(Self::Redis(RedisEngine::start(address(config)?, &settings, deliveries)?))
-    }
+/// Builds the engine of `engine.url`.
+pub(super) fn build(config: &Config) -> anyhow::Result<Built> {
+    if config.engine.is_memory() { Ok(memory(config)) } else { redis(config) }
+}
 
-    pub(super) fn shared(&self) -> Arc<dyn Engine> {
-        match self {
-            Self::Memory(engine) => Arc::clone(engine) as Arc<dyn Engine>,
-            Self::Redis(engine) => Arc::clone(engine) as Arc<dyn Engine>,
-        }
-    }
+fn memory(config: &Config) -> Built {
+    let (sender, deliveries) = mpsc::channel(DELIVERIES);
+    let memory = &config.engine.memory;
+    let settings = MemorySettings {
+        log_bytes: memory.log_bytes,
+        channels: memory.channels,
+        members: memory.presence_members,
+        ..MemorySettings::default()
+    };
+    let memory = MemoryEngine::new(&settings, sender);
+    let engine = Arc::clone(&memory) as Arc<dyn Engine>;
+    let measure = Box::new(move |metrics: &Metrics| {
+        let stats = memory.stats();
+        metrics.engine_log_bytes.set(count(stats.log_bytes));
+        metrics.engine_channels.set(count(stats.channels));
+    });
+    Built { engine, deliveries, measure }
+}
 
-    /// Puts what the engine counts into the metrics.
-    pub(super) fn measure(&self, metrics: &Metrics) {
-        let count = |n: usize| u64::try_from(n).unwrap_or_default();
-        match self {
-            Self::Memory(engine) => {
-                let stats = engine.stats();
-                metrics.engine_log_bytes.set(count(stats.log_bytes));
-                metrics.engine_channels.set(count(stats.channels));
-            }
-            Self::Redis(engine) => {
-                let stats = engine.stats();
-                metrics.engine_channels.set(count(stats.channels));
-                metrics.backplane_received.set(stats.received);
-                metrics.backplane_breaks.set(stats.breaks);
-            }
-        }
-    }
+fn redis(config: &Config) -> anyhow::Result<Built> {
+    let (sender, deliveries) = mpsc::channel(DELIVERIES);
+    let prefix = config.engine.redis.prefix.clone();
+    let settings = RedisSettings { prefix, ..RedisSettings::default() };
+    let redis = RedisEngine::start(address(config)?, &settings, sender)?;
+    let engine = Arc::clone(&redis) as Arc<dyn Engine>;
+    let measure = Box::new(move |metrics: &Metrics| {
+        let stats = redis.stats();
+        metrics.engine_channels.set(count(stats.channels));
+        metrics.backplane_received.set(stats.received);
+        metrics.backplane_breaks.set(stats.breaks);
+    });
+    Ok(Built { engine, deliveries, measure })
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or_default()
 }

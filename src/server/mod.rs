@@ -1,7 +1,9 @@
 //! The composition root: builds the parts out of the settings, and serves until told to stop.
 
+pub mod engine;
+
 mod admin;
-mod engine;
+mod cluster;
 mod listener;
 mod router;
 
@@ -12,25 +14,22 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
+use crate::config::cluster::Drain;
 use crate::config::{AdminListen, Config};
-use crate::gateway::{Gateway, pump};
+use crate::gateway::{Gateway, drain, lease, pump};
 use crate::hub::wheel::TURN_MS;
 use crate::telemetry::clock::now_ms;
 use crate::telemetry::metrics::Metrics;
+use crate::transport::node;
 
-use self::engine::Chosen;
 pub use self::engine::check;
+use self::engine::{Built, Measure};
 
-/// Deliveries that wait between the engine and the fan-out; beyond it publishers wait.
-const DELIVERIES: usize = 4096;
-/// Between two renewals of the node's lease.
-const RENEW: Duration = Duration::from_secs(2);
 /// How long the end of the sessions and connections may take.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -46,7 +45,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// A node that serves.
-struct Node {
+#[derive(Debug)]
+pub struct Node {
     gateway: Arc<Gateway>,
     addresses: Vec<SocketAddr>,
     stop: CancellationToken,
@@ -56,22 +56,34 @@ struct Node {
 impl Node {
     async fn start(config: Config) -> anyhow::Result<Self> {
         let config = Arc::new(config);
+        let built = engine::build(&config)?;
+        Self::with(config, built).await
+    }
+
+    /// Serves with an engine that is there already.
+    /// # Errors
+    /// Where an address cannot be bound, or a key cannot be read.
+    pub async fn with(config: Arc<Config>, built: Built) -> anyhow::Result<Self> {
         let auth = Authenticator::new(&config)?;
         let metrics = Arc::new(Metrics::default());
-        let (sender, deliveries) = mpsc::channel(DELIVERIES);
-        let engine = Chosen::start(&config, sender)?;
+        let Built { engine, deliveries, measure } = built;
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let shared = engine.shared();
+        let cluster = if config.is_shared() { Some(cluster::bind(&config, &auth)?) } else { None };
+        let (cluster, peers) = cluster.unzip();
         let (gateway, shards) =
-            Gateway::new(Arc::clone(&config), shared, auth, Arc::clone(&metrics), shards);
+            Gateway::new(Arc::clone(&config), engine, auth, Arc::clone(&metrics), peers, shards);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         for shard in shards {
             tasks.spawn(shard.run());
         }
         tasks.spawn(pump::run(Arc::clone(&gateway), deliveries));
         tasks.spawn(turn(Arc::clone(&gateway), stop.clone()));
-        tasks.spawn(renew(Arc::clone(&gateway), engine, stop.clone()));
+        tasks.spawn(renew(Arc::clone(&gateway), measure, stop.clone()));
         let mut node = Self { gateway, addresses: Vec::new(), stop, tasks };
+        if let Some(listener) = cluster {
+            node.serve(listener, node::routes(Arc::clone(&node.gateway))).await;
+            node.tasks.spawn(cluster::listen(Arc::clone(&node.gateway), node.stop.clone()));
+        }
         node.listen(config.listen, router::main(&node.gateway)).await?;
         if let AdminListen::Addr(address) = config.admin.listen {
             node.listen(address, router::admin(&node.gateway)).await?;
@@ -82,10 +94,14 @@ impl Node {
     async fn listen(&mut self, address: SocketAddr, router: axum::Router) -> anyhow::Result<()> {
         let listener = listener::bind(address).with_context(|| format!("listen on {address}"))?;
         self.addresses.push(listener.local_addr()?);
+        self.serve(listener, router).await;
+        Ok(())
+    }
+
+    async fn serve(&self, listener: Listener, router: axum::Router) {
         let (gateway, stop) = (Arc::clone(&self.gateway), self.stop.clone());
         self.tasks.spawn(listener::serve(gateway, listener, router, stop));
         tokio::task::yield_now().await;
-        Ok(())
     }
 
     /// Says where it listens: for people, and for tools that gave port 0.
@@ -98,8 +114,21 @@ impl Node {
         }
     }
 
-    async fn stop(self) {
+    /// The first address that it listens on: the clients'.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.addresses.first().copied()
+    }
+
+    /// Unready at once; sessions that can move do so while everything is still served.
+    pub async fn stop(self) {
         tracing::info!(sessions = self.gateway.sessions(), "stopping");
+        self.gateway.begin_draining();
+        if self.gateway.is_shared() {
+            let Drain { window, timeout: within } = self.gateway.config.drain;
+            if timeout(within, drain::drain(&self.gateway, window)).await.is_err() {
+                tracing::warn!(sessions = self.gateway.sessions(), "some sessions were not moved");
+            }
+        }
         self.stop.cancel();
         if timeout(STOP_WITHIN, self.gateway.shut_down()).await.is_err() {
             tracing::warn!(sessions = self.gateway.sessions(), "some sessions did not end in time");
@@ -127,14 +156,12 @@ async fn turn(gateway: Arc<Gateway>, stop: CancellationToken) {
 }
 
 /// Renews the node's lease, and reads what the engine counts.
-async fn renew(gateway: Arc<Gateway>, engine: Chosen, stop: CancellationToken) {
-    let mut renewals = interval(RENEW);
+async fn renew(gateway: Arc<Gateway>, measure: Measure, stop: CancellationToken) {
+    let mut renewals = interval(lease::RENEW);
     renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(renewals.tick()).await.is_some() {
-        if let Err(error) = gateway.engine.renew(&gateway.incarnation, None).await {
-            tracing::warn!(%error, "the node's lease was not renewed");
-        }
-        engine.measure(&gateway.metrics);
+        lease::renew(&gateway).await;
+        measure(&gateway.metrics);
     }
 }
 

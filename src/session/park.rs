@@ -67,6 +67,11 @@ impl Session {
         self.uplink.is_idle() && !self.is_beginning()
     }
 
+    /// Whether its client counts what it gets, and so can go on with it elsewhere.
+    pub fn acknowledges(&self) -> bool {
+        self.acks
+    }
+
     /// The session as a value, or `None` while something is in flight. The caller then forgets it.
     pub fn park(&self, now: Millis) -> Option<Parked> {
         if !self.is_settled() || self.is_ended() {

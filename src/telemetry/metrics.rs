@@ -79,6 +79,16 @@ metrics! {
     gaps: Family<ByGap, Counter> = "gaps", "Gaps told to readers, by reason";
     /// Tickets of another node's incarnation.
     foreign_tickets: Counter = "foreign_tickets", "Tickets sealed by another incarnation";
+    /// Exchanges that another node answered.
+    exchanges_relayed: Counter = "exchanges_relayed", "Exchanges that the node of their session answered";
+    /// Sessions that this node parked for others.
+    sessions_parked: Counter = "sessions_parked", "Sessions that left this node for another";
+    /// Sessions that came from other nodes.
+    sessions_taken: Counter = "sessions_taken", "Sessions that came to this node from another";
+    /// Sessions whose member goes on after their node was lost.
+    sessions_rebuilt: Counter = "sessions_rebuilt", "Sessions opened in the place of one whose node was lost";
+    /// Times that this node's lease had lapsed, which cost it its sessions.
+    leases_lost: Counter = "leases_lost", "Times that this node was paused past its lease and let its sessions go";
     /// Tokens that were refused, by code.
     tokens_refused: Family<ByCode, Counter> = "tokens_refused", "Tokens refused, by code";
     /// Panics, each of which ended one session, connection or request.

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::gateway::Gateway;
 use crate::gateway::exchange::{ExchangeAnswer, ExchangeRequest, exchange as perform};
 use crate::protocol::down::Scope;
+use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 
 use super::negotiate::{Refused, Segment, bearer, nonce, read_body};
@@ -45,7 +46,9 @@ async fn read(
     let limits = &gateway.config.limits;
     let body = read_body(&headers, body, limits.body_bytes, limits.body_timeout).await?;
     let bearer = bearer(gateway, &headers)?;
-    Ok(ExchangeRequest { nonce, body: body.to_vec(), bearer })
+    let not_text = || Refusal::new(ErrorCode::BadRequest).because("the body is not UTF-8");
+    let body = std::str::from_utf8(&body).map_err(|_| not_text())?.to_owned();
+    Ok(ExchangeRequest { nonce, body, bearer })
 }
 
 /// Frames as one JSON array.

@@ -2,6 +2,7 @@
 
 pub mod assets;
 pub mod negotiate;
+pub mod node;
 pub mod socket;
 pub mod ws;
 

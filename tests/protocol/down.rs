@@ -53,11 +53,14 @@ fn links() -> Vec<Row> {
         outbox: OutboxBound { frames: 1_024, bytes: 1_048_576 },
         limits: Limits { frame_bytes: 65_536, frames: 100, subscriptions: 128 },
         expires_ms: Some(3_600_000),
+        rebuilt: false,
     };
+    let again = Opened { rebuilt: true, ..opened.clone() };
     let hello = |opened| LinkDown::Hello(Hello { v: 1, via: "i.n", nonce: "n", opened });
     let later = Refusal::new(ErrorCode::RateLimited).retry_in(250);
     vec![
         link("hello of an open", "M10", &hello(Some(opened))),
+        link("hello of a session that goes on", "S5", &hello(Some(again))),
         link("hello of a candidate", "M10", &hello(None)),
         link("attached", "M17", &LinkDown::Attached { link: 2, from: 5, up: 1, ticket: "tk" }),
         link("ping", "M25", &LinkDown::Ping { n: 7, up: 2, next: 7_000 }),

@@ -137,6 +137,11 @@ impl Servers {
         Self { addresses: list.split(',').map(parse).collect(), own: None }
     }
 
+    /// Those at these addresses.
+    pub fn of(addresses: &[SocketAddr]) -> Self {
+        Self { addresses: addresses.into(), own: None }
+    }
+
     /// One of them.
     pub fn pick(&self) -> SocketAddr {
         *self.addresses.choose(&mut rand::rng()).expect("at least one server")

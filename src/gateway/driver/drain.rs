@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use crate::auth::Identity;
-use crate::gateway::effects;
 use crate::gateway::link::{Flow, LinkPort};
 use crate::gateway::rate::Meter;
 use crate::protocol::channel::Channel;
@@ -17,6 +18,7 @@ use crate::telemetry::labels::Carrier;
 
 use super::Driver;
 use super::gathered::Gathered;
+use super::moving::Stage;
 
 /// Frames that are written at once at most.
 const BATCH_FRAMES: usize = 64;
@@ -38,6 +40,13 @@ pub(super) struct State {
     pub(super) pace: Meter,
     /// Subscriptions that hold a place in the fan-out and an interest in their channel.
     pub(super) held: Vec<(SubId, Channel)>,
+    /// The version of its record in the engine.
+    pub(super) version: u64,
+    pub(super) stage: Stage,
+    /// Who waits for it to be settled.
+    pub(super) settled: Option<oneshot::Sender<()>>,
+    /// What ends it if it stays after all.
+    pub(super) ends_with: Option<ErrorCode>,
 }
 
 /// A connection or request that belongs to the session now.
@@ -64,16 +73,7 @@ impl Driver {
             self.count(state);
         }
         self.perform_effects(state);
-    }
-
-    /// Performs what is to be performed, if no task does.
-    pub(super) fn perform_effects(&self, state: &mut State) {
-        if !state.performing && !state.effects.is_empty() {
-            state.performing = true;
-            if let Some(me) = self.me.upgrade() {
-                self.gateway.tasks.spawn(effects::run(me));
-            }
-        }
+        state.tell_settled();
     }
 
     fn perform(&self, state: &mut State, batch: &mut Batch, output: Output) {

@@ -4,6 +4,7 @@
 mod contain;
 mod drain;
 mod gathered;
+mod moving;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +23,10 @@ use crate::protocol::frame::Frame;
 use crate::protocol::up::Numbered;
 use crate::session::Session;
 use crate::session::input::{AttachInput, ConnId, Effect, EventInput, Input, SubId, Target};
-use crate::telemetry::clock::now_ms;
+use crate::telemetry::clock::{now_ms, wall_ms};
 
 use self::drain::{Conn, State};
+use self::moving::{Stage, moved};
 use super::Gateway;
 use super::link::LinkPort;
 use super::rate::Meter;
@@ -35,6 +37,8 @@ pub struct Driver {
     pub(super) id: u128,
     /// The session's public id.
     pub(super) member: MemberId,
+    /// What the fan-out knows it by: a session that went and came back is another reader.
+    pub(super) reader: u128,
     /// Whether it only reads a feed: no presence, no ticket.
     pub(super) feed: bool,
     /// The user whose place it takes.
@@ -51,6 +55,10 @@ pub(super) struct Begun {
     pub(super) feed: bool,
     pub(super) identity: Arc<Identity>,
     pub(super) session: Session,
+    /// The version of its record in the engine; 0 where it has none.
+    pub(super) version: u64,
+    /// The highest fence that another node used for it; 0 where none did.
+    pub(super) fence: u64,
 }
 
 impl Driver {
@@ -63,7 +71,11 @@ impl Driver {
             effects: VecDeque::new(),
             performing: false,
             wakes_at: 0,
-            fence: 0,
+            fence: begun.fence.max(first_fence()),
+            version: begun.version,
+            stage: Stage::Here,
+            settled: None,
+            ends_with: None,
             carrier: None,
             pace: Meter::default(),
             held: Vec::new(),
@@ -71,6 +83,7 @@ impl Driver {
         Arc::new_cyclic(|me| Self {
             id: begun.id,
             member: begun.member,
+            reader: rand::random(),
             feed: begun.feed,
             user,
             gateway,
@@ -109,6 +122,9 @@ impl Driver {
             // It ended since it was found.
             return port.close(Some(&ErrorCode::SessionGone.into()), true);
         }
+        if !state.takes_client() {
+            return port.close(Some(&moved()), false);
+        }
         // Mostly there is one.
         state.conns.reserve_exact(1);
         state.conns.push(Conn { id, nonce: nonce.into(), port });
@@ -120,6 +136,9 @@ impl Driver {
     }
 
     fn run(&self, state: &mut State, input: Input) {
+        if !state.admits(&input) {
+            return;
+        }
         state.session.handle(input, now_ms());
         self.drain(state, true);
     }
@@ -191,7 +210,7 @@ impl Driver {
     /// The last words of a page: they count only on the link there is.
     pub fn last_words(&self, conn: ConnId, input: Input) {
         self.contained(|state| {
-            if state.session.link_conn() == Some(conn) {
+            if state.takes_client() && state.session.link_conn() == Some(conn) {
                 self.run(state, input);
             }
         });
@@ -205,7 +224,9 @@ impl Driver {
     /// A fresh token took effect.
     pub(super) fn renewed(&self, identity: Arc<Identity>, input: Input) {
         self.contained(|state| {
-            state.identity = identity;
+            if !state.is_still() {
+                state.identity = identity;
+            }
             self.run(state, input);
         });
     }
@@ -239,6 +260,11 @@ impl Driver {
         index.map(|index| held.swap_remove(index)).is_some()
     }
 
+    /// Any subscription that holds a place; it does no longer.
+    pub(super) fn let_one_go(&self) -> Option<(SubId, Channel)> {
+        self.state.lock().held.pop()
+    }
+
     /// The next effect to perform; `None` ends the task that asks.
     pub(super) fn next_effect(&self) -> Option<Effect> {
         let mut state = self.state.lock();
@@ -246,6 +272,7 @@ impl Driver {
         if effect.is_none() {
             state.performing = false;
             state.effects = VecDeque::new();
+            state.tell_settled();
         }
         effect
     }
@@ -255,6 +282,9 @@ impl Mailbox for Driver {
     fn receive(&self, sub: u32, posts: &[Post]) {
         let now = now_ms();
         self.contained(|state| {
+            if state.is_still() {
+                return;
+            }
             for post in posts {
                 let (sub, frame) = (SubId(sub), post.frame.clone());
                 let input = match &post.kind {
@@ -281,12 +311,22 @@ impl Mailbox for Driver {
                 return;
             }
             state.wakes_at = 0;
+            if state.is_still() {
+                return;
+            }
             if state.session.wake_at().is_some_and(|at| at <= now) {
                 state.session.handle(Input::Tick, now);
             }
             self.drain(state, true);
         });
     }
+}
+
+/// Above every fence of an owner before, without shared state: a node that goes on with another's
+/// session begins after that one's lease, so by less than that may their clocks differ. Below 2^53
+/// until the year 2248, so that a store that counts in doubles keeps the order.
+fn first_fence() -> u64 {
+    wall_ms() << 10
 }
 
 impl std::fmt::Debug for Driver {

@@ -81,6 +81,8 @@ pub enum LinkUp {
 pub struct Open {
     /// Credentials.
     pub token: Option<String>,
+    /// The ticket of the session in whose place this one comes.
+    pub ticket: Option<String>,
     /// Shown to other members; unverified.
     pub info: Option<Box<RawValue>>,
     /// First subscriptions.

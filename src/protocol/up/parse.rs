@@ -139,6 +139,7 @@ fn open(raw: Raw<'_>) -> Result<Open, Refusal> {
     }
     Ok(Open {
         token: raw.token,
+        ticket: raw.ticket,
         info,
         subs: raw.subs.unwrap_or_default(),
         link,

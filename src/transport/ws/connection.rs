@@ -17,18 +17,18 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use crate::gateway::Gateway;
 use crate::gateway::driver::Driver;
-use crate::gateway::link::LinkPort as _;
-use crate::gateway::open::{self, Opener};
+use crate::gateway::link::LinkPort;
 use crate::gateway::rate::Meter;
 use crate::gateway::resume;
 use crate::protocol::down::LinkDown;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::up::{self, LinkUp, Up};
-use crate::session::input::{AttachInput, ConnId, ConnKind, Input, Target};
+use crate::session::input::{AttachInput, ConnId, Input, Target};
 use crate::telemetry::clock::now_ms;
 use crate::transport::socket::Counted;
 
 use super::codec::{Decoder, Failure, Message, Next, ping_frame, pong_frame};
+use super::opening::{Coming, Opening};
 use super::port::{Drained, WsPort};
 
 /// Bytes read at once at most, into a buffer that all connections of a thread share.
@@ -96,18 +96,21 @@ struct Connection {
 
 enum Stage {
     Opening(Box<Opening>),
+    /// Its session is on its way here, or is being opened; until then nothing is read.
+    Coming(Coming),
     Open(Arc<Driver>),
-}
-
-struct Opening {
-    nonce: String,
-    bearer: Option<String>,
 }
 
 impl Connection {
     /// One step. Ready with whether the connection goes on.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         self.poll_pings(context);
+        if let Stage::Coming(session) = &mut self.stage
+            && let Poll::Ready(came) = session.as_mut().poll(context)
+        {
+            self.came(came);
+            return Poll::Ready(true);
+        }
         if self.port.is_closing() {
             // Nothing more is read; what is queued has a time of its own.
             return Poll::Ready(false);
@@ -125,7 +128,7 @@ impl Connection {
         if let Some(timer) = &mut self.timer {
             let due = timer.as_mut().poll(context).is_ready();
             match &self.stage {
-                Stage::Opening(_) if due => {
+                Stage::Opening(_) | Stage::Coming(_) if due => {
                     self.port.close(Some(&ErrorCode::OpenTimeout.into()), false);
                     return Poll::Ready(true);
                 }
@@ -139,7 +142,7 @@ impl Connection {
                     return Poll::Ready(true);
                 }
                 // Paused: the peer's window fills.
-                Stage::Open(_) => return Poll::Pending,
+                Stage::Open(_) | Stage::Coming(_) => return Poll::Pending,
                 Stage::Opening(_) => {}
             }
         }
@@ -183,7 +186,7 @@ impl Connection {
         self.feed(bytes);
         // The session may take frames again by the time that reading would be paused: then nothing
         // else would come back for what was kept.
-        while self.kept && self.timer.is_none() && !self.port.is_full() {
+        while self.kept && self.timer.is_none() && !self.port.is_full() && !self.is_coming() {
             self.feed(&mut []);
         }
         true
@@ -232,6 +235,10 @@ impl Connection {
                 self.kept = true;
                 Next::Keep
             }
+            Stage::Coming(_) => {
+                self.kept = true;
+                Next::Keep
+            }
             Stage::Opening(_) | Stage::Open(_) => Next::Decode,
         }
     }
@@ -257,6 +264,8 @@ impl Connection {
         }
         let result = up::parse(text).and_then(|frame| match &self.stage {
             Stage::Opening(_) => self.open(frame),
+            // Nothing is decoded before it is there.
+            Stage::Coming(_) => Ok(()),
             Stage::Open(driver) => self.up(&Arc::clone(driver), frame),
         });
         if let Err(refusal) = &result {
@@ -265,33 +274,46 @@ impl Connection {
         result.is_ok()
     }
 
+    /// The first frame brings a session: at once, or in its time where other nodes are asked.
     fn open(&mut self, frame: Up) -> Result<(), Refusal> {
-        let Stage::Opening(opening) = &self.stage else { return Ok(()) };
-        let (nonce, conn) = (opening.nonce.as_str(), self.conn);
-        let port = Arc::clone(&self.port) as Arc<dyn crate::gateway::link::LinkPort>;
-        let driver = match frame {
-            Up::Link(LinkUp::Open(head)) => {
-                let (kind, bearer) = (ConnKind::Push, opening.bearer.as_deref());
-                let opener = Opener { conn, nonce, kind, bearer, port };
-                let acks = head.ack;
-                let driver = open::open(&self.gateway, opener, *head)?.0;
-                if !acks {
-                    let first = sleep(self.gateway.config.session.ping_visible);
-                    self.pings = Some(Box::pin(first));
-                }
-                driver
+        let Stage::Opening(opening) = &mut self.stage else { return Ok(()) };
+        if matches!(&frame, Up::Link(LinkUp::Open(head)) if !head.ack) {
+            let first = sleep(self.gateway.config.session.ping_visible);
+            self.pings = Some(Box::pin(first));
+        }
+        let port = Arc::clone(&self.port) as Arc<dyn LinkPort>;
+        let opening = std::mem::take(&mut **opening);
+        let mut session = opening.begin(Arc::clone(&self.gateway), (self.conn, port), frame)?;
+        // Mostly nobody else is asked.
+        match session.as_mut().now_or_never() {
+            Some(came) => {
+                self.stage = Stage::Open(came?);
+                self.timer = None;
             }
-            Up::Link(LinkUp::Candidate { ticket, .. }) => {
-                resume::candidate(&self.gateway, &ticket, conn, nonce, port)?
-            }
-            Up::Link(_) | Up::Session(_) => {
-                let why = "a WebSocket begins with open or candidate";
-                return Err(Refusal::new(ErrorCode::BadFrame).because(why));
-            }
-        };
-        self.stage = Stage::Open(driver);
-        self.timer = None;
+            None => self.stage = Stage::Coming(session),
+        }
         Ok(())
+    }
+
+    fn is_coming(&self) -> bool {
+        matches!(self.stage, Stage::Coming(_))
+    }
+
+    /// The session has come, or is refused; then what was read meanwhile is taken.
+    fn came(&mut self, came: Result<Arc<Driver>, Refusal>) {
+        self.timer = None;
+        match came {
+            Ok(driver) => {
+                self.stage = Stage::Open(driver);
+                if self.kept {
+                    self.decode(&mut []);
+                }
+            }
+            Err(refusal) => {
+                self.stage = Stage::Opening(Box::default());
+                self.port.close(Some(&refusal), false);
+            }
+        }
     }
 
     fn up(&self, driver: &Arc<Driver>, frame: Up) -> Result<(), Refusal> {

@@ -3,6 +3,7 @@
 pub mod codec;
 
 mod connection;
+mod opening;
 mod port;
 
 use std::sync::Arc;

@@ -1,0 +1,45 @@
+//! Going away: sessions are parked, spread over a window, and their clients come back to another
+//! node (contract B3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::time::{Instant, sleep_until};
+
+use crate::protocol::error::ErrorCode;
+
+use super::driver::Driver;
+use super::parking::{self, Outcome};
+use super::{Gateway, lease};
+
+/// Sessions that are parked at once.
+const AT_ONCE: usize = 64;
+
+/// Has every session leave, over `window`; those that cannot move end. New ones are refused already.
+pub async fn drain(gateway: &Arc<Gateway>, window: Duration) {
+    lease::ensure(gateway).await;
+    let (moving, ending): (Vec<_>, Vec<_>) =
+        gateway.registry.all().into_iter().partition(|driver| driver.moves());
+    for driver in ending {
+        driver.end(ErrorCode::Draining);
+    }
+    let (begun, many) = (Instant::now(), u32::try_from(moving.len()).unwrap_or(u32::MAX));
+    let turns = moving.into_iter().zip(0..);
+    futures::stream::iter(turns)
+        .for_each_concurrent(AT_ONCE, |(driver, turn)| async move {
+            sleep_until(begun + window / many.max(1) * turn).await;
+            leave(gateway, &driver).await;
+        })
+        .await;
+}
+
+/// One that does not settle in time is tried once more; then it is let go, without a leave.
+async fn leave(gateway: &Arc<Gateway>, driver: &Driver) {
+    for _ in 0..2 {
+        if parking::park(gateway, driver.id).await == Outcome::Gone {
+            return;
+        }
+    }
+    driver.depart();
+}

@@ -1,0 +1,198 @@
+//! A session that leaves this node, or comes to it.
+//!
+//! While it leaves it takes nothing new from its client; what is in flight settles. Then it is
+//! frozen: its value is written, and nothing changes it. Then it is gone from here, or stays.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::gateway::effects;
+use crate::gateway::record::Whole;
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::position::Position;
+use crate::session::input::Input;
+use crate::telemetry::clock::{now_ms, wall_ms};
+
+use super::Driver;
+use super::drain::State;
+
+/// When a client tries again whose session is just moving, in milliseconds.
+const MOVED_RETRY_MS: u32 = 100;
+
+/// Where a session is on its way to another node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Here.
+    #[default]
+    Here,
+    /// It takes nothing new, and settles.
+    Leaving,
+    /// Its value is being written.
+    Frozen,
+    /// It is not here any more.
+    Gone,
+}
+
+/// What closes the connections of a session that moves.
+pub(super) fn moved() -> Refusal {
+    Refusal::new(ErrorCode::Moved).retry_in(MOVED_RETRY_MS)
+}
+
+impl State {
+    /// Whether what the client says counts.
+    pub(super) fn takes_client(&self) -> bool {
+        self.stage == Stage::Here
+    }
+
+    /// Whether anything but the end of a connection counts.
+    pub(super) fn is_still(&self) -> bool {
+        matches!(self.stage, Stage::Frozen | Stage::Gone)
+    }
+
+    /// Whether an input counts. An end that comes too late counts if the session stays.
+    pub(super) fn admits(&mut self, input: &Input) -> bool {
+        let of_client = matches!(
+            input,
+            Input::Candidate { .. }
+                | Input::Attach { .. }
+                | Input::Exchange { .. }
+                | Input::Up { .. }
+                | Input::Leaving
+        );
+        if let (Stage::Frozen, Input::End { code }) = (self.stage, input) {
+            self.ends_with = Some(*code);
+        }
+        !self.is_still() && (self.takes_client() || !of_client)
+    }
+
+    /// Tells who waits for it that the session is settled.
+    pub(super) fn tell_settled(&mut self) {
+        let ended = self.session.is_ended();
+        let settled = self.session.is_settled() && self.effects.is_empty() && !self.performing;
+        if self.stage == Stage::Leaving
+            && (ended || settled)
+            && let Some(to) = self.settled.take()
+        {
+            let _ = to.send(());
+        }
+    }
+
+    /// The connections are told to come back elsewhere.
+    fn close_all(&mut self) {
+        for conn in std::mem::take(&mut self.conns) {
+            conn.port.close(Some(&moved()), false);
+        }
+    }
+}
+
+impl Driver {
+    /// Whether it is about to be gone from here.
+    pub(in crate::gateway) fn is_leaving(&self) -> bool {
+        matches!(self.state.lock().stage, Stage::Leaving | Stage::Frozen)
+    }
+
+    /// Whether the session can go on at another node: its client comes back by its ticket.
+    pub(in crate::gateway) fn moves(&self) -> bool {
+        !self.feed && self.state.lock().session.acknowledges()
+    }
+
+    /// Whether the session is over.
+    pub(in crate::gateway) fn is_over(&self) -> bool {
+        self.state.lock().session.is_ended()
+    }
+
+    /// Whether it is gone from this node.
+    pub(in crate::gateway) fn is_gone(&self) -> bool {
+        self.state.lock().stage == Stage::Gone
+    }
+
+    /// Takes nothing new from here on; completes when all that is in flight is settled. Nothing
+    /// where it leaves already.
+    pub(in crate::gateway) fn begin_leaving(&self) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.state.lock();
+        if state.stage != Stage::Here || self.feed {
+            return None;
+        }
+        let (to, settled) = oneshot::channel();
+        state.stage = Stage::Leaving;
+        state.settled = Some(to);
+        state.tell_settled();
+        Some(settled)
+    }
+
+    /// The settled session as a value, with the version of its record. Nothing changes it from here
+    /// on. Nothing where it is over, or not settled any more.
+    pub(in crate::gateway) fn freeze(&self, control: Option<Position>) -> Option<(Whole, u64)> {
+        let mut state = self.state.lock();
+        let in_flight = !state.effects.is_empty() || state.performing;
+        let session = state.session.park(now_ms()).filter(|_| !in_flight)?;
+        state.stage = Stage::Frozen;
+        let identity = (&*state.identity).into();
+        let (fence, version) = (state.fence, state.version);
+        Some((Whole { session, at: wall_ms(), fence, control, identity }, version))
+    }
+
+    /// It stays. What did not come meanwhile is read again, and the client sends again what was not
+    /// taken.
+    pub(in crate::gateway) fn stay(&self) {
+        let mut state = self.state.lock();
+        if state.stage == Stage::Gone {
+            return;
+        }
+        let was_frozen = state.stage == Stage::Frozen;
+        state.stage = Stage::Here;
+        state.settled = None;
+        let lost: Vec<_> = state.conns.iter().map(|conn| conn.id).collect();
+        state.close_all();
+        for conn in lost {
+            state.session.handle(Input::Lost { conn }, now_ms());
+        }
+        if was_frozen {
+            for (sub, _) in state.session.subscriptions() {
+                let missed = Input::Missed { sub, events: true, members: true };
+                state.session.handle(missed, now_ms());
+            }
+        }
+        if let Some(code) = state.ends_with.take() {
+            state.session.handle(Input::End { code }, now_ms());
+        }
+        self.drain(&mut state, true);
+    }
+
+    /// It is gone from this node, without a leave; its places here are given back.
+    pub(in crate::gateway) fn depart(&self) {
+        let mut state = self.state.lock();
+        if state.stage == Stage::Gone || state.session.is_ended() {
+            return;
+        }
+        state.stage = Stage::Gone;
+        state.settled = None;
+        state.effects.clear();
+        state.close_all();
+        self.gateway.metrics.carried(state.carrier.take(), None);
+        self.gateway.forget(self);
+        self.perform_effects(&mut state);
+    }
+
+    /// It has come to this node: presence lists it here from now on.
+    pub(in crate::gateway) fn arrive(&self) {
+        let mut state = self.state.lock();
+        let joins = state.session.reassert();
+        state.effects.extend(joins);
+        self.drain(&mut state, true);
+    }
+
+    /// Has a task perform the effects, if none does. One that is gone gives its places back after
+    /// the last.
+    pub(super) fn perform_effects(&self, state: &mut State) {
+        let wanted = !state.effects.is_empty() || state.stage == Stage::Gone;
+        if state.performing || !wanted {
+            return;
+        }
+        state.performing = true;
+        if let Some(me) = self.me.upgrade() {
+            self.gateway.tasks.spawn(effects::run(Arc::clone(&me)));
+        }
+    }
+}

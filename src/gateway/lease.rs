@@ -1,0 +1,115 @@
+//! The node's lease: how the others know that it lives, and how it knows that it was thought dead
+//! (contract R4, S5).
+//!
+//! A node whose lease had lapsed may have lost its sessions to others. It lets go of all of them,
+//! without a leave, and goes on as another incarnation: their clients come back by their tickets.
+//! While the engine cannot be reached nothing is let go (contract F3).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
+
+use crate::engine::types::{EngineError, Incarnation};
+use crate::telemetry::clock::now_ms;
+
+use super::{Gateway, parking};
+
+/// Between two renewals.
+pub const RENEW: Duration = Duration::from_secs(2);
+/// How long a lease lasts, in milliseconds.
+const LEASE_MS: u64 = 8_000;
+/// Incarnations of this process that are remembered as over.
+const RETIRED_MAX: usize = 64;
+
+/// The lease of this node.
+#[derive(Debug)]
+pub(super) struct Lease {
+    names: RwLock<Names>,
+    /// When it was last renewed, on the monotonic clock.
+    renewed_ms: AtomicU64,
+    turn: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Names {
+    now: Incarnation,
+    retired: VecDeque<Incarnation>,
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        let names = Names { now: fresh(), retired: VecDeque::new() };
+        let renewed_ms = AtomicU64::new(now_ms());
+        Self { names: RwLock::new(names), renewed_ms, turn: Mutex::new(()) }
+    }
+}
+
+fn fresh() -> Incarnation {
+    Incarnation(format!("{:016x}", rand::random::<u64>()).into())
+}
+
+impl Lease {
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.names.read().now.clone()
+    }
+
+    /// Whether an incarnation was this process, and is over: its sessions are nowhere.
+    pub(super) fn is_retired(&self, name: &str) -> bool {
+        self.names.read().retired.iter().any(|retired| &*retired.0 == name)
+    }
+
+    /// Whether so much time went by that the lease may have lapsed.
+    pub(super) fn is_stale(&self) -> bool {
+        now_ms().saturating_sub(self.renewed_ms.load(Ordering::Relaxed)) >= LEASE_MS
+    }
+
+    fn retire(&self) {
+        let mut names = self.names.write();
+        let before = std::mem::replace(&mut names.now, fresh());
+        names.retired.push_back(before);
+        if names.retired.len() > RETIRED_MAX {
+            names.retired.pop_front();
+        }
+    }
+}
+
+/// Renews the lease; one that had lapsed costs this node its sessions.
+pub async fn renew(gateway: &Arc<Gateway>) {
+    let _turn = gateway.lease.turn.lock().await;
+    renew_in_turn(gateway).await;
+}
+
+/// Before what only a node with a lease may do: after a pause it is renewed first.
+pub(super) async fn ensure(gateway: &Arc<Gateway>) {
+    if !gateway.is_shared() || !gateway.lease.is_stale() {
+        return;
+    }
+    let _turn = gateway.lease.turn.lock().await;
+    if gateway.lease.is_stale() {
+        renew_in_turn(gateway).await;
+    }
+}
+
+async fn renew_in_turn(gateway: &Arc<Gateway>) {
+    let address = gateway.peers.as_ref().map(|peers| &*peers.address);
+    let mut renewed = gateway.engine.renew(&gateway.incarnation(), address).await;
+    let lapsed = match &renewed {
+        Ok(renewal) => renewal.late,
+        Err(error) => matches!(error, EngineError::Conflict { .. }),
+    };
+    if lapsed && gateway.is_shared() {
+        tracing::warn!(sessions = gateway.sessions(), "the lease had lapsed: every session is let go");
+        gateway.lease.retire();
+        gateway.metrics.leases_lost.inc();
+        parking::let_all_go(gateway);
+        renewed = gateway.engine.renew(&gateway.incarnation(), address).await;
+    }
+    match renewed {
+        Ok(_) => gateway.lease.renewed_ms.store(now_ms(), Ordering::Relaxed),
+        Err(error) => tracing::warn!(%error, "the node's lease was not renewed"),
+    }
+}

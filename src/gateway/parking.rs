@@ -1,0 +1,216 @@
+//! Sessions that leave this node and sessions that come to it, as values under their record in the
+//! engine. Who raises the record's version has the session: of two takers one wins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::auth::Identity;
+use crate::engine::types::{EngineError, MemberId, ParkedSession};
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::session::Session;
+use crate::session::input::Input;
+use crate::telemetry::clock::{now_ms, wall_ms};
+
+use super::driver::{Begun, Driver};
+use super::record::{self, Record, Whole};
+use super::{Gateway, control, open, owner, subscribe, tickets};
+
+/// How long what is in flight may take to settle before a session is parked.
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+/// Between two tries to learn whether a record was stored.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// What became of a session that was to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is not here, or no longer.
+    Gone,
+    /// It stays: it did not settle in time, or the engine took no record.
+    Stays,
+}
+
+/// Has a session leave this node. Goes on to its end though the caller gives up.
+pub async fn park(gateway: &Arc<Gateway>, session: u128) -> Outcome {
+    let (to, outcome) = oneshot::channel();
+    let node = Arc::clone(gateway);
+    gateway.spawn(async move {
+        let _ = to.send(leave(&node, session).await);
+    });
+    outcome.await.unwrap_or(Outcome::Stays)
+}
+
+async fn leave(gateway: &Arc<Gateway>, session: u128) -> Outcome {
+    let Some(driver) = owner::here(gateway, session).await else { return Outcome::Gone };
+    let Some(settled) = driver.begin_leaving() else {
+        // Somebody else has just begun.
+        let stays = owner::here(gateway, session).await.is_some();
+        return if stays { Outcome::Stays } else { Outcome::Gone };
+    };
+    let outcome = match timeout(SETTLE_WITHIN, settled).await {
+        Ok(Ok(())) => store(gateway, &driver).await,
+        Ok(Err(_)) | Err(_) => Outcome::Stays,
+    };
+    match outcome {
+        Outcome::Gone => driver.depart(),
+        Outcome::Stays => driver.stay(),
+    }
+    gateway.departures.notify_waiters();
+    outcome
+}
+
+/// Writes the record of a session that is settled.
+async fn store(gateway: &Gateway, driver: &Driver) -> Outcome {
+    let Some((whole, version)) = driver.freeze(gateway.control.position()) else {
+        // It ended meanwhile, or something came in flight again.
+        return if driver.is_over() { Outcome::Gone } else { Outcome::Stays };
+    };
+    let Ok(state) = Record::Parked(Box::new(whole)).seal(gateway.auth.tickets(), driver.id) else {
+        return Outcome::Stays;
+    };
+    let parked = ParkedSession {
+        version: version + 1,
+        state,
+        ttl: Duration::from_millis(gateway.settings.window),
+    };
+    match write(gateway, driver.id, &parked, version).await {
+        Written::Yes => {
+            gateway.metrics.sessions_parked.inc();
+            Outcome::Gone
+        }
+        // Another node has raised the version: it has the session.
+        Written::Lost => Outcome::Gone,
+        Written::No => Outcome::Stays,
+    }
+}
+
+enum Written {
+    Yes,
+    No,
+    Lost,
+}
+
+/// Raises a record. Where the outcome is unknown it is read until it is known, since a session that
+/// is stored must not go on here; after the window nobody can come for it.
+async fn write(
+    gateway: &Gateway,
+    session: u128,
+    record: &ParkedSession,
+    mut expected: u64,
+) -> Written {
+    let (engine, key) = (&gateway.engine, record::key(session));
+    let until = Instant::now() + Duration::from_millis(gateway.settings.window);
+    let mut unknown = false;
+    while Instant::now() < until {
+        match engine.park(&key, record.clone(), expected).await {
+            Ok(()) => return Written::Yes,
+            Err(EngineError::Conflict { .. }) => match engine.parked(&key).await {
+                Ok(Some(found)) if is_same(&found, record) => return Written::Yes,
+                Ok(Some(found)) if found.version != expected => return Written::Lost,
+                // Its time was over.
+                Ok(None) => expected = 0,
+                Ok(Some(_)) | Err(_) => sleep(RETRY).await,
+            },
+            Err(EngineError::Unknown) => {
+                unknown = true;
+                sleep(RETRY).await;
+            }
+            Err(EngineError::Unavailable) if unknown => sleep(RETRY).await,
+            Err(_) => return Written::No,
+        }
+    }
+    Written::Lost
+}
+
+fn is_same(found: &ParkedSession, record: &ParkedSession) -> bool {
+    found.version == record.version && found.state == record.state
+}
+
+/// Takes a session that nobody has; nothing where another node was first.
+/// # Errors
+/// `draining` and `too_many_sessions`, and `session_kept` where the engine cannot be reached.
+pub(super) async fn take(
+    gateway: &Arc<Gateway>,
+    session: u128,
+    version: u64,
+    whole: Whole,
+) -> Result<Option<Arc<Driver>>, Refusal> {
+    open::admit(gateway)?;
+    let since = whole.control.clone();
+    let driver = revive(gateway, session, version + 1, whole)?;
+    // Before the first input, so that what is published from here on comes.
+    let taken = match subscribe::again(&driver).await {
+        Ok(()) => claim(gateway, session, version).await,
+        Err(_) => Err(owner::kept()),
+    };
+    if !matches!(taken, Ok(true)) {
+        driver.depart();
+        return taken.map(|_| None);
+    }
+    if let Some(user) = &driver.user {
+        gateway.users.enter(user, usize::MAX);
+    }
+    gateway.registry.insert(session, Arc::clone(&driver));
+    gateway.metrics.sessions_taken.inc();
+    driver.arrive();
+    control::obey_since(gateway, &driver, since).await;
+    Ok(Some(driver))
+}
+
+/// Writes this node as the owner into a record of that version. False where it has another.
+/// # Errors
+/// `session_kept` where the engine cannot be reached.
+pub(super) async fn claim(
+    gateway: &Gateway,
+    session: u128,
+    version: u64,
+) -> Result<bool, Refusal> {
+    let owned = Record::Owned(gateway.incarnation().0.to_string());
+    let state: Bytes = owned.seal(gateway.auth.tickets(), session)?;
+    let ttl = record::owner_ttl(&gateway.settings);
+    let record = ParkedSession { version: version + 1, state, ttl };
+    let key = record::key(session);
+    match gateway.engine.park(&key, record.clone(), version).await {
+        Ok(()) => Ok(true),
+        Err(EngineError::Conflict { .. }) => Ok(false),
+        Err(EngineError::Unknown) => match gateway.engine.parked(&key).await {
+            Ok(found) => Ok(found.is_some_and(|found| is_same(&found, &record))),
+            Err(_) => Err(owner::kept()),
+        },
+        Err(_) => Err(owner::kept()),
+    }
+}
+
+/// The session out of its value.
+fn revive(
+    gateway: &Arc<Gateway>,
+    id: u128,
+    version: u64,
+    whole: Whole,
+) -> Result<Arc<Driver>, ErrorCode> {
+    let identity = Identity::from(whole.identity);
+    let ticket = tickets::session_ticket(gateway, id, &identity)?;
+    let parked = whole.session.aged(wall_ms().saturating_sub(whole.at));
+    let mut session = Session::restore(Arc::clone(&gateway.settings), parked, now_ms());
+    let expires_at = open::expires_at(&identity);
+    session.handle(Input::Renewed { ticket: ticket.into(), expires_at }, now_ms());
+    let member = MemberId(gateway.auth.tickets().member_id(id)?.into());
+    let (identity, fence) = (Arc::new(identity), whole.fence);
+    let begun = Begun { id, member, feed: false, identity, session, version, fence };
+    Ok(Driver::new(Arc::clone(gateway), begun))
+}
+
+/// Lets go of every session, without a leave: their clients come back by their tickets.
+pub(super) fn let_all_go(gateway: &Gateway) {
+    for driver in gateway.registry.all() {
+        if driver.feed {
+            driver.end(ErrorCode::Draining);
+        } else {
+            driver.depart();
+        }
+    }
+    gateway.departures.notify_waiters();
+}
