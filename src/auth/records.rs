@@ -54,7 +54,9 @@ impl Tickets {
         let mut bytes = [0; N];
         let derived = self.secret.expand(info, Length(N)).and_then(|key| key.fill(&mut bytes));
         derived.map_err(|_| ErrorCode::Internal)?;
-        Ok(bytes.iter().fold(String::with_capacity(2 * N), |text, byte| text + &format!("{byte:02x}")))
+        Ok(bytes
+            .iter()
+            .fold(String::with_capacity(2 * N), |text, byte| text + &format!("{byte:02x}")))
     }
 }
 

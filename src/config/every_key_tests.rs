@@ -44,7 +44,7 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
     match (key, value) {
         ("listen", _) => Value::String(format!("127.0.0.1:{}", 1 + step)),
         ("path", _) => Value::String(format!("/path{step}")),
-        ("admin.listen", _) => Value::String(format!("[::1]:{}", 1 + step)),
+        ("admin.listen" | "cluster.listen", _) => Value::String(format!("[::1]:{}", 1 + step)),
         ("engine.url", _) => text("memory:"),
         ("engine.redis.prefix", _) => Value::String(format!("p{step}")),
         ("auth.keys", _) => {
@@ -52,7 +52,6 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
         }
         ("api.keys", _) => table("v = [{ name = \"a\", key = \"***\" }]")["v"].clone(),
         ("session.secret" | "cluster.secret", _) => text("***"),
-        ("cluster.listen", _) => Value::String(format!("[::1]:{}", 1 + step)),
         ("cluster.advertise", _) => Value::String(format!("node-{step}.internal:7000")),
         ("auth.anonymous_capabilities", _) => table("\"a:*\" = [\"subscribe\", \"history\"]"),
         ("auth.origins", _) => list(&["https://*.a.example", "loopback"]),

@@ -18,7 +18,7 @@ use crate::telemetry::clock::wall_ms;
 
 use super::disconnect::{self, Whose};
 use super::driver::Driver;
-use super::{Gateway, parking};
+use super::{Gateway, parking, record};
 
 /// The channel that every node reads; no client can.
 const CHANNEL: &str = "@system:control";
@@ -169,7 +169,8 @@ async fn read(gateway: &Gateway, from: Position) -> Result<(Vec<Event>, Position
 }
 
 fn obey(gateway: &Gateway, event: &Event) {
-    if let Ok(Said { data: ToAll::Disconnect(whose) }) = serde_json::from_slice(event.frame.json()) {
+    if let Ok(Said { data: ToAll::Disconnect(whose) }) = serde_json::from_slice(event.frame.json())
+    {
         disconnect::here(gateway, &whose);
     }
 }
@@ -195,14 +196,14 @@ pub(super) async fn obey_since(gateway: &Gateway, driver: &Driver, since: Option
 
 /// Asks one node to park a session.
 pub(super) fn park_message(session: u128) -> Vec<u8> {
-    serde_json::to_vec(&ToOne::Park(format!("{session:032x}"))).unwrap_or_default()
+    serde_json::to_vec(&ToOne::Park(record::key(session))).unwrap_or_default()
 }
 
 fn hear(gateway: &Arc<Gateway>, message: &Bytes) {
     let Ok(ToOne::Park(session)) = serde_json::from_slice(message) else {
         return tracing::debug!(bytes = message.len(), "a message of another node is not known");
     };
-    if let Ok(session) = u128::from_str_radix(&session, 16) {
+    if let Some(session) = record::session_of(&session) {
         let node = Arc::clone(gateway);
         gateway.spawn(async move {
             parking::park(&node, session).await;

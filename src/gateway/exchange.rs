@@ -117,11 +117,13 @@ pub async fn exchange(
             let driver = loop {
                 match trail.next().await? {
                     Owner::Here(driver) => break driver,
-                    Owner::There(peer) => match relay(gateway, &peer, &question, &attaching).await {
-                        Ok(Some(answer)) => return Ok(answer),
-                        Ok(None) => {}
-                        Err(Unreachable) => trail.bring(&peer).await?,
-                    },
+                    Owner::There(peer) => {
+                        match relay(gateway, &peer, &question, &attaching).await {
+                            Ok(Some(answer)) => return Ok(answer),
+                            Ok(None) => {}
+                            Err(Unreachable) => trail.bring(&peer).await?,
+                        }
+                    }
                 }
             };
             // A poll may wait long.
@@ -213,7 +215,8 @@ async fn opens(
     let again = rebuild::claim(gateway, &head, bearer).await;
     let (conn, port, answer) = waiting(gateway);
     let opener = Opener { conn, nonce, kind: ConnKind::Poll, bearer, port };
-    let (driver, hello) = open::open(gateway, opener, head, again)?;
+    let (driver, hello) = open::open(gateway, opener, head, again.as_ref())?;
+    drop(again);
     let answer = answered(driver, conn, answer).await;
     Ok(match answer {
         ExchangeAnswer::Frames(mut frames) => {

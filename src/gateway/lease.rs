@@ -102,7 +102,10 @@ async fn renew_in_turn(gateway: &Arc<Gateway>) {
         Err(error) => matches!(error, EngineError::Conflict { .. }),
     };
     if lapsed && gateway.is_shared() {
-        tracing::warn!(sessions = gateway.sessions(), "the lease had lapsed: every session is let go");
+        tracing::warn!(
+            sessions = gateway.sessions(),
+            "the lease had lapsed: every session is let go"
+        );
         gateway.lease.retire();
         gateway.metrics.leases_lost.inc();
         parking::let_all_go(gateway);

@@ -35,9 +35,11 @@ mod users;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -75,8 +77,10 @@ pub struct Gateway {
     peers: Option<Peers>,
     lease: Lease,
     control: Control,
-    /// Told whenever a session has left this node, or has not.
-    departures: Notify,
+    /// Told whenever a session has left this node, or has come, or neither after all.
+    moves: Notify,
+    /// Sessions that are just coming: they are this node's, and not yet in the registry.
+    arriving: Mutex<HashSet<u128>>,
     settings: Arc<Settings>,
     registry: Registry<Driver>,
     fanout: Fanout<Driver>,
@@ -108,7 +112,8 @@ impl Gateway {
             peers,
             lease: Lease::default(),
             control: Control::default(),
-            departures: Notify::new(),
+            moves: Notify::new(),
+            arriving: Mutex::default(),
             registry: Registry::default(),
             fanout,
             wheel: Wheel::default(),

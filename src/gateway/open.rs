@@ -43,7 +43,7 @@ pub fn open(
     gateway: &Arc<Gateway>,
     opener: Opener<'_>,
     open: Open,
-    again: Option<Again>,
+    again: Option<&Again>,
 ) -> Result<(Arc<Driver>, Frame), Refusal> {
     admit(gateway)?;
     let identity = identify(gateway, open.token.as_deref().or(opener.bearer), open.info)?;

@@ -21,11 +21,11 @@ use super::record::{self, Record};
 use super::{Gateway, control, parking};
 
 /// How often a record is read for one request: each reading may find another owner.
-const READINGS: usize = 4;
+const READINGS: usize = 6;
 /// How long a session that is just leaving, or just coming, is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two looks for it.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks whether it was parked.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long a node that is asked over the engine may take to park.
 const BROUGHT_WITHIN: Duration = Duration::from_secs(4);
 /// When a client tries again whose session's node cannot be reached, in milliseconds.
@@ -48,18 +48,44 @@ pub(super) struct Trail<'a> {
     hints: Vec<Incarnation>,
     tried: Vec<Incarnation>,
     readings: usize,
+    /// The version of the record whose owner is, or was, the hint.
+    followed: u64,
 }
 
-/// The session, if it is on this node; one that is just leaving is waited for.
+/// The session, if it is on this node; one that is just leaving, or just coming, is waited for.
 pub(super) async fn here(gateway: &Gateway, session: u128) -> Option<Arc<Driver>> {
     let until = Instant::now() + PATIENCE;
     loop {
-        let mut departure = std::pin::pin!(gateway.departures.notified());
-        departure.as_mut().enable();
-        let driver = gateway.registry.get(session)?;
-        if !driver.is_leaving() || timeout_at(until, departure).await.is_err() {
-            return Some(driver);
+        let mut moved = std::pin::pin!(gateway.moves.notified());
+        moved.as_mut().enable();
+        let is_coming = gateway.arriving.lock().contains(&session);
+        let driver = gateway.registry.get(session);
+        let waits = is_coming || driver.as_ref().is_some_and(|driver| driver.is_leaving());
+        if !waits || timeout_at(until, moved).await.is_err() {
+            return driver;
         }
+    }
+}
+
+/// Holds the place of a session that is just coming to this node.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    gateway: Arc<Gateway>,
+    session: u128,
+}
+
+impl Arriving {
+    /// Nothing where it is coming already.
+    pub(super) fn begin(gateway: &Arc<Gateway>, session: u128) -> Option<Self> {
+        let first = gateway.arriving.lock().insert(session);
+        first.then(|| Self { gateway: Arc::clone(gateway), session })
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.gateway.arriving.lock().remove(&self.session);
+        self.gateway.moves.notify_waiters();
     }
 }
 
@@ -77,7 +103,14 @@ impl<'a> Trail<'a> {
     ) -> Self {
         let names = [Some(ticket.incarnation.as_str()), via].into_iter().flatten();
         let hints = names.map(|name| Incarnation(name.into())).collect();
-        Self { gateway, session: ticket.session, hints, tried: Vec::new(), readings: 0 }
+        Self {
+            gateway,
+            session: ticket.session,
+            hints,
+            tried: Vec::new(),
+            readings: 0,
+            followed: 0,
+        }
     }
 
     /// Where to go next. A session that nobody has is taken.
@@ -126,27 +159,29 @@ impl<'a> Trail<'a> {
     /// What the record says: a new hint, or a session to take.
     async fn read(&mut self) -> Result<Option<Arc<Driver>>, Refusal> {
         if self.readings >= READINGS {
-            return Err(ErrorCode::SessionGone.into());
+            // It moves faster than it can be followed.
+            return Err(kept());
         }
         self.readings += 1;
         let gateway = self.gateway;
         let found = gateway.engine.parked(&record::key(self.session)).await.map_err(|_| kept())?;
         let found = found.ok_or(ErrorCode::SessionGone)?;
         match Record::open(gateway.auth.tickets(), self.session, &found.state) {
-            None => Err(ErrorCode::SessionGone.into()),
             Some(Record::Parked(whole)) => {
                 parking::take(gateway, self.session, found.version, *whole).await
             }
+            // Whom it names does not have it, and has not parked it since: it is over.
+            Some(Record::Owned(_)) if self.followed == found.version => {
+                Err(ErrorCode::SessionGone.into())
+            }
             Some(Record::Owned(name)) => {
+                self.followed = found.version;
                 let owner = Incarnation(name.into());
-                if self.tried.contains(&owner) || owner == gateway.incarnation() {
-                    // It has just come there, and is about to be found; or it has ended.
-                    sleep(PAUSE).await;
-                    self.tried.retain(|tried| *tried != owner);
-                }
+                self.tried.retain(|tried| *tried != owner);
                 self.hints.push(owner);
                 Ok(None)
             }
+            None => Err(ErrorCode::SessionGone.into()),
         }
     }
 
@@ -162,7 +197,7 @@ impl<'a> Trail<'a> {
         }
         let until = Instant::now() + BROUGHT_WITHIN;
         while Instant::now() < until {
-            sleep(PAUSE * 2).await;
+            sleep(PAUSE).await;
             let found = engine.parked(&record::key(self.session)).await.map_err(|_| kept())?;
             let record = found.and_then(|found| {
                 Record::open(self.gateway.auth.tickets(), self.session, &found.state)

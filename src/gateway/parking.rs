@@ -16,6 +16,7 @@ use crate::session::input::Input;
 use crate::telemetry::clock::{now_ms, wall_ms};
 
 use super::driver::{Begun, Driver};
+use super::owner::Arriving;
 use super::record::{self, Record, Whole};
 use super::{Gateway, control, open, owner, subscribe, tickets};
 
@@ -58,7 +59,7 @@ async fn leave(gateway: &Arc<Gateway>, session: u128) -> Outcome {
         Outcome::Gone => driver.depart(),
         Outcome::Stays => driver.stay(),
     }
-    gateway.departures.notify_waiters();
+    gateway.moves.notify_waiters();
     outcome
 }
 
@@ -129,7 +130,7 @@ fn is_same(found: &ParkedSession, record: &ParkedSession) -> bool {
     found.version == record.version && found.state == record.state
 }
 
-/// Takes a session that nobody has; nothing where another node was first.
+/// Takes a session that nobody has; nothing where another was first.
 /// # Errors
 /// `draining` and `too_many_sessions`, and `session_kept` where the engine cannot be reached.
 pub(super) async fn take(
@@ -139,6 +140,7 @@ pub(super) async fn take(
     whole: Whole,
 ) -> Result<Option<Arc<Driver>>, Refusal> {
     open::admit(gateway)?;
+    let Some(_arriving) = Arriving::begin(gateway, session) else { return Ok(None) };
     let since = whole.control.clone();
     let driver = revive(gateway, session, version + 1, whole)?;
     // Before the first input, so that what is published from here on comes.
@@ -163,11 +165,7 @@ pub(super) async fn take(
 /// Writes this node as the owner into a record of that version. False where it has another.
 /// # Errors
 /// `session_kept` where the engine cannot be reached.
-pub(super) async fn claim(
-    gateway: &Gateway,
-    session: u128,
-    version: u64,
-) -> Result<bool, Refusal> {
+pub(super) async fn claim(gateway: &Gateway, session: u128, version: u64) -> Result<bool, Refusal> {
     let owned = Record::Owned(gateway.incarnation().0.to_string());
     let state: Bytes = owned.seal(gateway.auth.tickets(), session)?;
     let ttl = record::owner_ttl(&gateway.settings);
@@ -212,5 +210,5 @@ pub(super) fn let_all_go(gateway: &Gateway) {
             driver.depart();
         }
     }
-    gateway.departures.notify_waiters();
+    gateway.moves.notify_waiters();
 }

@@ -17,7 +17,7 @@ use crate::protocol::frame::Frame;
 use crate::telemetry::clock::now_ms;
 
 use super::exchange::{ExchangeAnswer, ExchangeRequest};
-use super::{Gateway, exchange, parking};
+use super::{Gateway, exchange, owner, parking, record};
 
 /// How long what is known of a node is used, in milliseconds.
 const KNOWN_MS: u64 = 1_000;
@@ -33,6 +33,8 @@ pub enum Question {
     Exchange(ExchangeRequest),
     /// Park this session, if it is there: its id, in hexadecimal digits.
     Park(String),
+    /// Whether this session is there.
+    Holds(String),
 }
 
 /// The answer.
@@ -53,7 +55,7 @@ pub enum Answer {
     },
     /// The session is not there, or no longer: its record says where it is.
     NotHere,
-    /// It is there still, and could not be parked now.
+    /// It is there; where it was to be parked, that was not possible now.
     Busy,
 }
 
@@ -149,12 +151,16 @@ pub async fn answer(gateway: &Arc<Gateway>, question: Question) -> Answer {
             Ok(None) => Answer::NotHere,
             Err(refusal) => told(ExchangeAnswer::Refused(refusal, false)),
         },
-        Question::Park(session) => match u128::from_str_radix(&session, 16) {
-            Ok(session) => match parking::park(gateway, session).await {
+        Question::Park(session) => match record::session_of(&session) {
+            Some(session) => match parking::park(gateway, session).await {
                 parking::Outcome::Gone => Answer::NotHere,
                 parking::Outcome::Stays => Answer::Busy,
             },
-            Err(_) => Answer::NotHere,
+            None => Answer::NotHere,
+        },
+        Question::Holds(session) => match record::session_of(&session) {
+            Some(session) if owner::here(gateway, session).await.is_some() => Answer::Busy,
+            Some(_) | None => Answer::NotHere,
         },
     }
 }

@@ -1,68 +1,84 @@
-//! A session whose node is lost with its state: any node opens another in its place (contract S5).
+//! A session that no node has any more, mostly because its node was lost: any node opens another in
+//! its place (contract S5).
 //!
 //! The client is told `session_gone` and opens again, as always, with its positions; where that
 //! `open` shows the old ticket, the same session and the same member go on, so that presence sees
 //! neither a leave nor a join. Of two nodes that are shown the same ticket one raises the record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::Identity;
 use crate::auth::tickets::SessionTicket;
 use crate::engine::types::{Incarnation, NodeStatus};
 use crate::protocol::up::Open;
 
+use super::owner::{self, Arriving};
+use super::peers::{self, Answer, Peer, Question};
 use super::record::{self, Record};
-use super::{Gateway, open, parking, peers};
+use super::{Gateway, open, parking};
+
+/// How long the last owner may take to say whether it has the session.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
 
 /// A session whose place an `open` takes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Again {
     /// Its id.
     pub(super) session: u128,
     /// The version of the record that names this node.
     pub(super) version: u64,
+    _arriving: Arriving,
 }
 
-/// The session that an `open` goes on with: where it shows the ticket of one of the same subject,
-/// whose owner is dead. Anything else opens a session of its own.
+/// The session that an `open` goes on with: where it shows the ticket of one of the same subject
+/// that no node has any more. Anything else opens a session of its own.
 pub async fn claim(gateway: &Arc<Gateway>, head: &Open, bearer: Option<&str>) -> Option<Again> {
     let shown = head.ticket.as_deref()?;
     open::admit(gateway).ok()?;
     let ticket = gateway.auth.tickets().open_session(shown).ok()?;
     let token = head.token.as_deref().or(bearer);
     let identity = open::identify(gateway, token, None).ok()?;
-    if !is_subject(&ticket, &identity) || gateway.registry.get(ticket.session).is_some() {
+    let (session, tickets) = (ticket.session, gateway.auth.tickets());
+    if !is_subject(&ticket, &identity) || owner::here(gateway, session).await.is_some() {
         return None;
     }
-    let key = record::key(ticket.session);
-    let (version, owner) = match gateway.engine.parked(&key).await.ok()? {
+    let arriving = Arriving::begin(gateway, session)?;
+    let (version, name) = match gateway.engine.parked(&record::key(session)).await.ok()? {
         None => (0, ticket.incarnation),
-        Some(found) => {
-            let record = Record::open(gateway.auth.tickets(), ticket.session, &found.state)?;
-            // One that is parked is resumed, not opened again.
-            let Record::Owned(owner) = record else { return None };
-            (found.version, owner)
-        }
+        Some(found) => match Record::open(tickets, session, &found.state)? {
+            Record::Owned(name) => (found.version, name),
+            // It is resumed, not opened again.
+            Record::Parked(_) => return None,
+        },
     };
-    if !is_dead(gateway, &owner).await {
+    // Who has it would have raised the version since.
+    if !has_let_go(gateway, &Incarnation(name.into()), session).await
+        || !parking::claim(gateway, session, version).await.ok()?
+    {
         return None;
     }
-    let claimed = parking::claim(gateway, ticket.session, version).await.ok()?;
-    claimed.then(|| {
-        gateway.metrics.sessions_rebuilt.inc();
-        Again { session: ticket.session, version: version + 1 }
-    })
+    gateway.metrics.sessions_rebuilt.inc();
+    Some(Again { session, version: version + 1, _arriving: arriving })
 }
 
 fn is_subject(ticket: &SessionTicket, identity: &Identity) -> bool {
     ticket.user.as_deref() == identity.user.as_deref()
 }
 
-async fn is_dead(gateway: &Gateway, owner: &str) -> bool {
-    let owner = Incarnation(owner.into());
-    if owner == gateway.incarnation() {
-        return false;
+/// Whether its last owner is dead, or says that it does not have the session.
+async fn has_let_go(gateway: &Gateway, owner: &Incarnation, session: u128) -> bool {
+    if *owner == gateway.incarnation() || gateway.lease.is_retired(&owner.0) {
+        return true;
     }
-    gateway.lease.is_retired(&owner.0)
-        || matches!(peers::status(gateway, &owner).await, Ok(NodeStatus::Dead))
+    match peers::status(gateway, owner).await {
+        Ok(NodeStatus::Dead) => true,
+        Ok(NodeStatus::Alive { address }) => {
+            let Some(peers) = &gateway.peers else { return false };
+            let peer = Peer { incarnation: owner.clone(), address };
+            let answer = peers.ask(&peer, &Question::Holds(record::key(session)), ASK_WITHIN).await;
+            matches!(answer, Ok(Answer::NotHere))
+        }
+        Ok(NodeStatus::Unknown) | Err(_) => false,
+    }
 }

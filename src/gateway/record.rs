@@ -92,6 +92,11 @@ pub(super) fn key(session: u128) -> String {
     format!("{session:032x}")
 }
 
+/// The session whose record has this key.
+pub(super) fn session_of(key: &str) -> Option<u128> {
+    u128::from_str_radix(key, 16).ok()
+}
+
 /// How long the record of an owner is kept: until the client must have taken the ticket that names
 /// it, or is gone. That is the time until a silent link is dead, and the window, and once more.
 pub(super) fn owner_ttl(settings: &Settings) -> Duration {

@@ -45,7 +45,8 @@ impl<M> Registry<M> {
     pub fn remove(&self, id: u128, mailbox: &M) -> bool {
         let Some(stripe) = self.stripe(id) else { return false };
         let mut sessions = stripe.lock();
-        let is_there = sessions.get(&id).is_some_and(|there| std::ptr::eq(&raw const **there, mailbox));
+        let is_there =
+            sessions.get(&id).is_some_and(|there| std::ptr::eq(&raw const **there, mailbox));
         if is_there {
             sessions.remove(&id);
             self.len.fetch_sub(1, Ordering::Relaxed);

@@ -58,7 +58,9 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 
 fn is_node(gateway: &Gateway, headers: &HeaderMap) -> bool {
     let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    shown.and_then(|text| text.strip_prefix("Bearer ")).is_some_and(|text| gateway.auth.is_node(text))
+    shown
+        .and_then(|text| text.strip_prefix("Bearer "))
+        .is_some_and(|text| gateway.auth.is_node(text))
 }
 
 /// Asks other nodes, over connections that are kept.

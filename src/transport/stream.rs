@@ -67,7 +67,7 @@ async fn begin(
             let (kind, nonce, port) = (ConnKind::Push, nonce.as_str(), Arc::clone(&port));
             let again = rebuild::claim(&gateway, &head, bearer.as_deref()).await;
             let opener = Opener { conn, nonce, kind, bearer: bearer.as_deref(), port };
-            (open::open(&gateway, opener, *head, again)?.0, filler)
+            (open::open(&gateway, opener, *head, again.as_ref())?.0, filler)
         }
         Some(Up::Link(LinkUp::Candidate { ticket, filler })) => {
             let port = Arc::clone(&port);

@@ -16,4 +16,5 @@
 mod support;
 
 mod fleet;
+mod losing;
 mod moving;

@@ -1,14 +1,23 @@
-//! Sessions whose requests land on any node.
+//! Sessions whose requests land on any node: exchanges are relayed, connections move the session.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use crate::fleet::Fleet;
-use crate::support::client::{Client, Target, Transport};
+use crate::support::checker::assert_keeps_the_contract;
+use crate::support::client::{Client, PATIENCE, Transport};
 use crate::support::history::History;
-use crate::support::unique;
+use crate::support::http::Request;
+use crate::support::{text, unique};
 
-fn on(fleet: &Fleet, node: usize) -> Target {
-    Target::Address(fleet.address(node))
+const PARKED: &str = "throughline_sessions_parked_total";
+const TAKEN: &str = "throughline_sessions_taken_total";
+const RELAYED: &str = "throughline_exchanges_relayed_total";
+
+fn subs(channels: &[&str]) -> Value {
+    let subs: Vec<_> = channels.iter().map(|ch| json!({ "ch": ch })).collect();
+    json!({ "subs": subs })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -16,13 +25,18 @@ async fn what_is_published_on_one_node_is_read_on_another() {
     // spec: D3, O2
     let fleet = Fleet::start(2).await;
     let (ch, history) = (unique("chat:"), History::default());
-    let subs = json!({ "subs": [{ "ch": ch }] });
-    let mut reader = Client::open(on(&fleet, 1), Transport::Stream, subs.clone(), &history).await;
-    let mut writer = Client::open(on(&fleet, 0), Transport::WebSocket, subs, &history).await;
-    reader.until_kind("subscribed").await;
-    writer.publish(&ch, 1);
-    writer.publish(&ch, 2);
-    assert_eq!(reader.data(&ch, 2).await, [1, 2]);
+    let (first, second) = (fleet.address(0), fleet.address(1));
+    for transport in Transport::ALL {
+        let mut reader = Client::open(second, transport, subs(&[&ch]), &history).await;
+        let mut writer = Client::open(first, transport, subs(&[&ch]), &history).await;
+        reader.until_kind("subscribed").await;
+        for n in 1..3 {
+            let seq = writer.publish(&ch, n);
+            writer.settled(seq).await;
+        }
+        assert_eq!(reader.data(&ch, 2).await, [1, 2]);
+    }
+    assert_keeps_the_contract(&history.records());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,31 +44,170 @@ async fn a_poll_is_answered_by_the_node_of_its_session_whichever_it_comes_to() {
     // spec: S5
     let fleet = Fleet::start(3).await;
     let (ch, history) = (unique("chat:"), History::default());
-    let subs = json!({ "subs": [{ "ch": ch }] });
     let servers = fleet.servers(&[0, 1, 2]);
-    let mut client = Client::open(&servers, Transport::Poll, subs, &history).await;
+    let mut client = Client::open(&servers, Transport::Poll, subs(&[&ch]), &history).await;
     client.until_kind("subscribed").await;
     for n in 0..20 {
         client.publish(&ch, n);
         assert_eq!(client.event(&ch).await["data"], n);
     }
-    assert!(servers.metric("throughline_exchanges_relayed_total").await > 5.0);
-    assert_eq!(servers.metric("throughline_sessions_taken_total").await, 0.0);
+    assert!(servers.metric(RELAYED).await > 5.0);
+    assert_eq!(servers.metric(TAKEN).await, 0.0);
+    client.is_quiet();
+    assert_keeps_the_contract(&history.records());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_moves_to_the_node_that_its_connections_come_to() {
-    // spec: S5
+    // spec: S4, S5, M43
     let fleet = Fleet::start(3).await;
     let (ch, history) = (unique("chat:"), History::default());
-    let subs = json!({ "subs": [{ "ch": ch }] });
     let servers = fleet.servers(&[0, 1, 2]);
-    let mut client = Client::open(&servers, Transport::Poll, subs, &history).await;
+    let mut client = Client::open(&servers, Transport::Poll, subs(&[&ch]), &history).await;
     client.until_kind("subscribed").await;
     for n in 0..24 {
         client.move_to(Transport::ALL[n % 4]).await;
         client.publish(&ch, n);
         assert_eq!(client.event(&ch).await["data"], n);
     }
-    assert!(servers.metric("throughline_sessions_taken_total").await > 3.0);
+    assert!(servers.metric(TAKEN).await > 3.0);
+    assert_eq!(servers.metric(TAKEN).await, servers.metric(PARKED).await);
+    assert_eq!(servers.metric("throughline_sessions{").await, 1.0, "one node has it");
+    client.is_quiet();
+    assert_keeps_the_contract(&history.records());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_repeated_while_a_session_moves_under_publishes() {
+    // spec: D1, D2, D7, P3, O3, S3, S5, M43
+    let fleet = Fleet::start(3).await;
+    let (ch, typing, history) = (unique("chat:"), unique("typing:"), History::default());
+    let servers = fleet.servers(&[0, 1, 2]);
+    let mut client =
+        Client::open(&servers, Transport::WebSocket, subs(&[&ch, &typing]), &history).await;
+    client.until_kind("subscribed").await;
+    let (publisher, chat, other) = (fleet.servers(&[0, 1, 2]), ch.clone(), typing.clone());
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let publishing = tokio::spawn(async move {
+        let mut n = 0;
+        while stopped.try_recv().is_err() {
+            publisher.publish(&chat, n).await;
+            publisher.publish(&other, n).await;
+            n += 1;
+        }
+    });
+    for own in 0..40 {
+        client.publish(&ch, format!("own {own}"));
+        client.move_to(Transport::ALL[own % 4]).await;
+        client.next_within(Duration::from_millis(20)).await;
+    }
+    stop.send(()).unwrap();
+    publishing.await.unwrap();
+    let top = servers.publish(&ch, "last").await;
+    client.until(|frame| frame["data"] == "last" || frame["pos"] == top["pos"]).await;
+    while !client.is_settled() {
+        client.next().await;
+    }
+    let taken = servers.metric(TAKEN).await;
+    assert!(taken > 5.0, "{taken} moves");
+    client.is_quiet();
+    assert_keeps_the_contract(&history.records());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_sees_neither_a_leave_nor_a_join_when_a_session_moves() {
+    // spec: R3
+    let fleet = Fleet::start(3).await;
+    let (ch, history) = (unique("chat:"), History::default());
+    let watch = json!({ "subs": [{ "ch": ch, "presence": true }] });
+    let mut watcher = Client::open(fleet.address(0), Transport::WebSocket, watch, &history).await;
+    watcher.until_kind("members").await;
+    watcher.until_kind("join").await;
+    let servers = fleet.servers(&[0, 1, 2]);
+    let mut member = Client::open(&servers, Transport::Poll, subs(&[&ch]), &history).await;
+    let join = watcher.until_kind("join").await;
+    assert_eq!(text(&join["member"], "id"), member.member);
+    while servers.metric(TAKEN).await < 3.0 {
+        member.move_to(Transport::Stream).await;
+        member.call(json!({ "t": "presence", "chs": [ch] })).await;
+    }
+    let id = member.member.clone();
+    member.close().await;
+    let next = watcher.until(|f| matches!(text(f, "t"), "join" | "update" | "leave")).await;
+    assert_eq!((text(&next, "t"), text(&next, "id")), ("leave", &id[..]));
+    watcher.is_quiet();
+    assert_keeps_the_contract(&history.records());
+}
+
+/// A stream that shows a ticket; whether it got its hello, or the code it was refused with.
+async fn candidate(to: std::net::SocketAddr, ticket: &str) -> Result<(), String> {
+    let body = json!([{ "l": "candidate", "v": 1, "ticket": ticket }]).to_string();
+    let request = Request::post(&format!("/realtime/{}/s", unique("n")), body);
+    let (head, mut connection) = request.begin(to).await.unwrap();
+    let piece = connection.piece().await.unwrap().unwrap_or_default();
+    let frame: Value = serde_json::from_slice(&piece).unwrap_or_default();
+    if head.status == 200 { Ok(()) } else { Err(format!("{} {frame}", head.status)) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_nodes_that_take_a_session_at_once_one_has_it() {
+    // spec: S5
+    let fleet = Fleet::start(4).await;
+    let (ch, history) = (unique("chat:"), History::default());
+    let servers = fleet.servers(&[0, 1, 2, 3]);
+    let mut client = Client::open(&servers, Transport::Poll, subs(&[&ch]), &history).await;
+    client.until_kind("subscribed").await;
+    for n in 0..10 {
+        let ticket = client.ticket().to_owned();
+        let takers = (0..4).map(|node| candidate(fleet.address(node), &ticket));
+        for came in futures::future::join_all(takers).await {
+            let later = came.err().unwrap_or_else(|| "session_kept".to_owned());
+            assert!(later.contains("session_kept"), "{later}");
+        }
+        assert_eq!(servers.metric("throughline_sessions{").await, 1.0);
+        client.publish(&ch, n);
+        assert_eq!(client.event(&ch).await["data"], n);
+    }
+    assert_eq!(servers.metric(TAKEN).await, servers.metric(PARKED).await);
+    client.is_quiet();
+    assert_keeps_the_contract(&history.records());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_of_before_a_move_still_finds_the_session() {
+    // spec: S5
+    let fleet = Fleet::start(3).await;
+    let (ch, history) = (unique("chat:"), History::default());
+    let mut client = Client::open(fleet.address(0), Transport::Poll, subs(&[&ch]), &history).await;
+    client.until_kind("subscribed").await;
+    let ticket = client.ticket().to_owned();
+    candidate(fleet.address(1), &ticket).await.unwrap();
+    candidate(fleet.address(2), &ticket).await.unwrap();
+    // The client still has its first ticket, and comes to its first node.
+    client.publish(&ch, 1);
+    assert_eq!(client.event(&ch).await["data"], 1);
+    assert_eq!(fleet.servers(&[2]).metric("throughline_sessions{").await, 1.0);
+    assert_ne!(client.ticket(), ticket);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disconnect_reaches_the_sessions_of_every_node() {
+    // spec: S6
+    let fleet = Fleet::start(3).await;
+    let (user, history) = (unique("user"), History::default());
+    let open = json!({ "token": crate::support::token::user(&user) });
+    let mut clients = Vec::new();
+    for node in 0..3 {
+        let at = fleet.address(node);
+        let mut client = Client::open(at, Transport::WebSocket, open.clone(), &history).await;
+        client.call(json!({ "t": "presence", "users": [] })).await;
+        client.comes_back = false;
+        clients.push(client);
+    }
+    let answer = fleet.servers(&[1]).api("/disconnect", &json!({ "user": user })).await;
+    assert_eq!(answer.status, 200);
+    for mut client in clients {
+        while client.next_within(PATIENCE).await.is_some() {}
+        assert_eq!(client.ended.as_deref(), Some("disconnected"));
+    }
 }

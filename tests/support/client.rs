@@ -3,11 +3,13 @@
 //!
 //! It answers pings and comes back by itself as long as someone waits for a frame.
 
+mod again;
 mod carry;
 mod links;
 mod record;
 mod target;
 mod uplink;
+mod words;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -63,6 +65,8 @@ pub struct Client {
     since: HashMap<String, Position>,
     /// Whether the next frame of the link is lost.
     loses: bool,
+    /// When the server said to come back.
+    not_before: Option<Instant>,
 }
 
 impl Client {
@@ -100,6 +104,7 @@ impl Client {
             uplink: uplink::Uplink::default(),
             since: HashMap::new(),
             loses: false,
+            not_before: None,
         };
         let mut open = json!({ "l": "open", "v": 1 });
         for (key, value) in members.as_object().into_iter().flatten() {

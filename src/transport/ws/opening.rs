@@ -38,11 +38,13 @@ impl Opening {
                 let (kind, nonce, bearer) = (ConnKind::Push, nonce.as_str(), bearer.as_deref());
                 let again = rebuild::claim(&gateway, &head, bearer).await;
                 let opener = Opener { conn, nonce, kind, bearer, port };
-                open::open(&gateway, opener, *head, again).map(|(driver, _)| driver)
+                open::open(&gateway, opener, *head, again.as_ref()).map(|(driver, _)| driver)
             }),
-            Up::Link(LinkUp::Candidate { ticket, .. }) => Box::pin(async move {
-                resume::candidate(&gateway, &ticket, conn, &nonce, port).await
-            }),
+            Up::Link(LinkUp::Candidate { ticket, .. }) => {
+                Box::pin(
+                    async move { resume::candidate(&gateway, &ticket, conn, &nonce, port).await },
+                )
+            }
             Up::Link(_) | Up::Session(_) => {
                 let why = "a WebSocket begins with open or candidate";
                 return Err(Refusal::new(ErrorCode::BadFrame).because(why));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::history::{Brought, Record};
 use super::super::text;
@@ -14,7 +14,7 @@ use super::{Client, PATIENCE, Transport};
 const LATE: Duration = Duration::from_secs(5);
 
 impl Client {
-    fn next_conn() -> u64 {
+    pub(super) fn next_conn() -> u64 {
         rand::random()
     }
 
@@ -131,6 +131,9 @@ impl Client {
         {
             self.ended = Some(text(error, "code").to_owned());
         }
+        if let Some(ms) = error["retry_ms"].as_u64() {
+            self.not_before = Some(Instant::now() + Duration::from_millis(ms));
+        }
         if self.current == Some(conn) {
             self.drop_link();
         }
@@ -180,6 +183,9 @@ impl Client {
 
     /// One try to bring a link of the wanted transport.
     async fn take_link(&mut self, until: Instant) -> bool {
+        if let Some(at) = self.not_before.take() {
+            sleep_until(at.min(until)).await;
+        }
         let id = Self::next_conn();
         if self.transport == Transport::Poll {
             self.rise();
@@ -358,37 +364,6 @@ impl Client {
             (Carried::Stream, _) if !self.is_sending() => self.side(None),
             (Carried::Poll, _) => self.poll_on(),
             _ => {}
-        }
-    }
-
-    /// Says a link frame: on the WebSocket, or in an exchange.
-    pub fn say(&mut self, frame: &Value) {
-        let conn = self.current.and_then(|id| self.conns.get(&id));
-        if let Some(out) = conn.and_then(|conn| conn.out.as_ref()) {
-            let _ = out.send(frame.to_string());
-            return;
-        }
-        let attach = json!({
-            "l": "attach", "ticket": self.ticket, "link": self.link, "count": self.count,
-        });
-        let id = Self::next_conn();
-        let frames = [attach, frame.clone()];
-        let conn = carry::exchange(&self.target, Carried::Side, &frames, id, &self.sender);
-        self.conns.insert(id, Conn { link: Some(self.link), ..conn });
-    }
-
-    /// Ends the session, and waits until the server knows.
-    pub async fn close(mut self) {
-        self.comes_back = false;
-        let (client, member) = (self.name.clone(), self.member.clone());
-        self.record(Record::Closed { client, member });
-        self.say(&json!({ "l": "close" }));
-        let until = Instant::now() + PATIENCE;
-        while self.ended.is_none() && !self.conns.is_empty() {
-            let Ok(Some((conn, incoming))) = timeout_at(until, self.receiver.recv()).await else {
-                panic!("{}: the close was not answered", self.name)
-            };
-            self.take(conn, incoming);
         }
     }
 }

@@ -26,7 +26,7 @@ impl Client {
             _ if text(frame, "code") == "unknown_outcome" => Outcome::Unknown,
             _ => Outcome::Refused(text(frame, "code").to_owned()),
         };
-        let (client, seq) = (self.name.clone(), Some(seq));
+        let (client, seq) = (self.name.clone(), Some(self.uplink.recorded(seq)));
         self.record(Record::Answered { client, ch, id, seq, outcome });
     }
 

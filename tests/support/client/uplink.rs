@@ -1,6 +1,6 @@
 //! Frames up: numbered, and kept until they are applied.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde_json::Value;
 
@@ -14,8 +14,12 @@ pub(super) struct Uplink {
     waiting: VecDeque<(u64, Value)>,
     /// The last that was written to the WebSocket that is the link.
     written: u64,
+    /// What the history adds to numbers: those of the sessions before.
+    base: u64,
     /// Publishes without an answer: channel and id by number.
     publishes: HashMap<u64, (String, String)>,
+    /// The same, as they were sent.
+    kept: BTreeMap<u64, Value>,
 }
 
 impl Uplink {
@@ -28,6 +32,9 @@ impl Uplink {
     pub(super) fn push(&mut self, mut frame: Value) -> u64 {
         self.last += 1;
         frame["seq"] = self.last.into();
+        if self.publishes.contains_key(&self.last) {
+            self.kept.insert(self.last, frame.clone());
+        }
         self.waiting.push_back((self.last, frame));
         self.last
     }
@@ -41,7 +48,13 @@ impl Uplink {
 
     /// The publish that is answered now.
     pub(super) fn settles(&mut self, seq: u64) -> Option<(String, String)> {
+        self.kept.remove(&seq);
         self.publishes.remove(&seq)
+    }
+
+    /// What the history calls a number.
+    pub(super) fn recorded(&self, seq: u64) -> u64 {
+        self.base + seq
     }
 
     pub(super) fn unsettled(&self) -> usize {
@@ -54,6 +67,20 @@ impl Uplink {
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// The session is another: publishes without an answer are sent again, by their ids.
+    pub(super) fn restart(&mut self) {
+        let mut publishes = std::mem::take(&mut self.publishes);
+        self.base += self.last;
+        (self.last, self.written) = (0, 0);
+        self.waiting.clear();
+        for (seq, frame) in std::mem::take(&mut self.kept) {
+            if let Some((ch, id)) = publishes.remove(&seq) {
+                self.published(&ch, &id);
+                self.push(frame);
+            }
+        }
     }
 
     /// What goes into one body.
