@@ -97,7 +97,7 @@ impl Fleet {
         let node = self.nodes.len();
         self.shared.queues.lock().push(sender);
         let engine = Arc::new(View { shared: Arc::clone(&self.shared), node });
-        let built = Built { engine, deliveries, memory: None };
+        let built = Built { engine, deliveries, measure: Box::new(|_| {}) };
         let node_of = Node::with(Arc::new(config()), built).await.expect("a node");
         self.nodes.push(Some(node_of));
         node
