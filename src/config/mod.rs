@@ -101,7 +101,7 @@ impl Config {
 
     /// Whether other nodes may share the state: then they are to be reached, and sessions move.
     pub fn is_shared(&self) -> bool {
-        self.engine.url != "memory:"
+        !self.engine.is_memory()
     }
 
     /// What an operator should know before this serves anyone: one sentence each, to be logged as

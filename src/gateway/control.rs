@@ -105,7 +105,8 @@ pub(super) async fn say_disconnect(gateway: &Gateway, whose: Whose) -> Result<()
     let parts =
         EventParts { ch: &channel, id: &id, at, user: None, by: None, key: None, data: &data };
     let entries = vec![Entry { tag, frame: parts.template(), key: None }];
-    let publish = Publish { channel, retention: RETENTION, entries, dedupe: None, expect: None };
+    let (retention, dedupe, expect, replicas) = (RETENTION, None, None, 0);
+    let publish = Publish { channel, retention, entries, dedupe, expect, replicas };
     gateway.engine.publish(publish).await.map(|_| ())
 }
 

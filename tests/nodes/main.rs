@@ -18,3 +18,4 @@ mod support;
 mod fleet;
 mod losing;
 mod moving;
+mod real;

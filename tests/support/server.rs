@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rand::seq::IndexedRandom as _;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use toml::Table;
 
@@ -97,6 +99,30 @@ impl Server {
     /// What it logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Kills it, as a crash does; its connections are reset.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends it a signal: `TERM`, `STOP`, `CONT`.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Whether it ended with exit code 0, if it ends in time.
+    pub async fn ends(&mut self, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        loop {
+            match self.child.try_wait().expect("its state") {
+                Some(status) => return status.success(),
+                None if Instant::now() > until => return false,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
     }
 
     /// Its private memory, in bytes (Linux `smaps_rollup`: `Private_Dirty`; what is clean is the

@@ -59,6 +59,9 @@ pub(super) struct Conn {
 impl Driver {
     /// Performs what the session asks for. `schedules`: the time to wake may have changed.
     pub(super) fn drain(&self, state: &mut State, schedules: bool) {
+        if state.is_still() {
+            return;
+        }
         let mut batch = Batch::default();
         loop {
             while let Some(output) = state.session.poll() {
