@@ -139,14 +139,13 @@ async fn presence_sees_neither_a_leave_nor_a_join_when_a_session_moves() {
     assert_keeps_the_contract(&history.records());
 }
 
-/// A stream that shows a ticket; whether it got its hello, or the code it was refused with.
-async fn candidate(to: std::net::SocketAddr, ticket: &str) -> Result<(), String> {
+/// A stream that shows a ticket; the status that it is answered with.
+async fn candidate(to: std::net::SocketAddr, ticket: &str) -> u16 {
     let body = json!([{ "l": "candidate", "v": 1, "ticket": ticket }]).to_string();
     let request = Request::post(&format!("/realtime/{}/s", unique("n")), body);
     let (head, mut connection) = request.begin(to).await.unwrap();
-    let piece = connection.piece().await.unwrap().unwrap_or_default();
-    let frame: Value = serde_json::from_slice(&piece).unwrap_or_default();
-    if head.status == 200 { Ok(()) } else { Err(format!("{} {frame}", head.status)) }
+    connection.piece().await.unwrap();
+    head.status
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -161,8 +160,8 @@ async fn of_nodes_that_take_a_session_at_once_one_has_it() {
         let ticket = client.ticket().to_owned();
         let takers = (0..4).map(|node| candidate(fleet.address(node), &ticket));
         for came in futures::future::join_all(takers).await {
-            let later = came.err().unwrap_or_else(|| "session_kept".to_owned());
-            assert!(later.contains("session_kept"), "{later}");
+            // Some come while it moves on: they are told to try again.
+            assert!(matches!(came, 200 | 503), "{came}");
         }
         assert_eq!(servers.metric("throughline_sessions{").await, 1.0);
         client.publish(&ch, n);
@@ -181,8 +180,8 @@ async fn a_ticket_of_before_a_move_still_finds_the_session() {
     let mut client = Client::open(fleet.address(0), Transport::Poll, subs(&[&ch]), &history).await;
     client.until_kind("subscribed").await;
     let ticket = client.ticket().to_owned();
-    candidate(fleet.address(1), &ticket).await.unwrap();
-    candidate(fleet.address(2), &ticket).await.unwrap();
+    assert_eq!(candidate(fleet.address(1), &ticket).await, 200);
+    assert_eq!(candidate(fleet.address(2), &ticket).await, 200);
     // The client still has its first ticket, and comes to its first node.
     client.publish(&ch, 1);
     assert_eq!(client.event(&ch).await["data"], 1);
