@@ -130,7 +130,8 @@ fn is_same(found: &ParkedSession, record: &ParkedSession) -> bool {
     found.version == record.version && found.state == record.state
 }
 
-/// Takes a session that nobody has; nothing where another was first.
+/// Takes a session that nobody has; nothing where another was first. Goes on to its end though the
+/// caller gives up: what the record says is then true.
 /// # Errors
 /// `draining` and `too_many_sessions`, and `session_kept` where the engine cannot be reached.
 pub(super) async fn take(
@@ -140,6 +141,20 @@ pub(super) async fn take(
     whole: Whole,
 ) -> Result<Option<Arc<Driver>>, Refusal> {
     open::admit(gateway)?;
+    let (to, taken) = oneshot::channel();
+    let node = Arc::clone(gateway);
+    gateway.spawn(async move {
+        let _ = to.send(come(&node, session, version, whole).await);
+    });
+    taken.await.unwrap_or_else(|_| Err(owner::kept()))
+}
+
+async fn come(
+    gateway: &Arc<Gateway>,
+    session: u128,
+    version: u64,
+    whole: Whole,
+) -> Result<Option<Arc<Driver>>, Refusal> {
     let Some(_arriving) = Arriving::begin(gateway, session) else { return Ok(None) };
     let since = whole.control.clone();
     let driver = revive(gateway, session, version + 1, whole)?;

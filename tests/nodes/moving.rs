@@ -173,6 +173,25 @@ async fn of_nodes_that_take_a_session_at_once_one_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_are_given_up_while_a_session_moves_lose_nothing() {
+    // spec: S5, M43
+    let fleet = Fleet::start(3).await;
+    let (ch, history) = (unique("chat:"), History::default());
+    let servers = fleet.servers(&[0, 1, 2]);
+    let mut client = Client::open(&servers, Transport::Poll, subs(&[&ch]), &history).await;
+    client.until_kind("subscribed").await;
+    for n in 0..300 {
+        let (at, ticket) = (fleet.address(n % 3), client.ticket().to_owned());
+        let given_up = Duration::from_micros(rand::random_range(0..3_000));
+        let _ = tokio::time::timeout(given_up, candidate(at, &ticket)).await;
+    }
+    client.publish(&ch, 1);
+    assert_eq!(client.event(&ch).await["data"], 1);
+    client.is_quiet();
+    assert_keeps_the_contract(&history.records());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_of_before_a_move_still_finds_the_session() {
     // spec: S5
     let fleet = Fleet::start(3).await;
