@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::process::{Server, figure};
 use super::{Size, median};
@@ -27,8 +27,8 @@ pub(crate) struct Fleet {
     pub(crate) per_cpu_s: f64,
     /// The share of all CPU of nodes that the busiest one used, the median.
     pub(crate) busiest: f64,
-    /// Microseconds of Redis a published event, the median.
-    pub(crate) redis_us: f64,
+    /// Milliseconds of CPU of Redis a second, the median.
+    pub(crate) redis_ms: f64,
 }
 
 /// Measures each fleet.
@@ -49,10 +49,11 @@ fn fleet(nodes: usize, size: &Size) -> io::Result<Fleet> {
     }
     let first = gateways.first().ok_or(io::ErrorKind::NotFound)?;
     let mut publisher = Publisher::api(first.address, CHANNEL, DATA_BYTES)?;
-    let (mut per_cpu_s, mut busiest, mut redis_us) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut per_cpu_s, mut busiest, mut redis_ms) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=size.rounds {
         let before: Vec<_> = gateways.iter().map(Server::cpu_us).collect::<Result<_, _>>()?;
         let (redis_before, events) = (redis.cpu_us()?, load.tally.events);
+        let began = Instant::now();
         let until = events + (readers * size.paced_messages) as u64;
         for _ in 0..size.paced_messages {
             publisher.publish(1)?;
@@ -67,11 +68,12 @@ fn fleet(nodes: usize, size: &Size) -> io::Result<Fleet> {
         if round > 0 {
             per_cpu_s.push(figure(load.tally.events - events) / all * 1e6);
             busiest.push(used.iter().copied().fold(0.0, f64::max) / all);
-            redis_us.push((redis.cpu_us()? - redis_before) / figure(size.paced_messages as u64));
+            let seconds = began.elapsed().as_secs_f64();
+            redis_ms.push((redis.cpu_us()? - redis_before) / 1000.0 / seconds);
         }
     }
     let (per_cpu_s, busiest) = (median(&per_cpu_s), median(&busiest));
-    Ok(Fleet { nodes, per_cpu_s, busiest, redis_us: median(&redis_us) })
+    Ok(Fleet { nodes, per_cpu_s, busiest, redis_ms: median(&redis_ms) })
 }
 
 /// A port that was free a moment ago.

@@ -32,13 +32,13 @@ pub(crate) fn fanout(lines: &[Fanout]) -> String {
 /// What a fleet costs.
 pub(crate) fn fleets(lines: &[Fleet], readers: usize) -> String {
     let mut table = format!(
-        "| {readers} readers of one durable channel, 4 messages a second, over | deliveries a second of CPU of all nodes | each second that the busiest node works | share of the busiest node | Redis, µs an event |\n|---|---|---|---|---|\n",
+        "| {readers} readers of one durable channel, 4 messages a second, over | deliveries a second of CPU of all nodes | each second that the busiest node works | share of the busiest node | Redis, ms of CPU a second |\n|---|---|---|---|---|\n",
     );
-    for Fleet { nodes, per_cpu_s, busiest, redis_us } in lines {
+    for Fleet { nodes, per_cpu_s, busiest, redis_ms } in lines {
         let whole = per_cpu_s / busiest;
         let _ = writeln!(
             table,
-            "| {nodes} | {per_cpu_s:.0} | {whole:.0} | {:.0} % | {redis_us:.0} |",
+            "| {nodes} | {per_cpu_s:.0} | {whole:.0} | {:.0} % | {redis_ms:.1} |",
             busiest * 100.0
         );
     }
