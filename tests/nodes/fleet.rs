@@ -14,8 +14,8 @@ use throughline::config::load::{Flags, assemble};
 use throughline::engine::clock::Clock;
 use throughline::engine::memory::{MemoryEngine, MemorySettings};
 use throughline::engine::types::{
-    Delivery, EngineError, Entrance, Health, Incarnation, Member, MemberId, NodeStatus, Page,
-    PageLimit, ParkedSession, PresenceSnapshot, Publish, Published, Renewal, Seat, StateSnapshot,
+    Delivery, Entrance, Health, Incarnation, Member, MemberId, NodeStatus, Page, PageLimit,
+    ParkedSession, PresenceSnapshot, Publish, Published, Renewal, Seat, StateSnapshot,
     UserPresence,
 };
 use throughline::engine::{Engine, Op};
@@ -37,7 +37,6 @@ pub(crate) struct Fleet {
 
 struct Shared {
     engine: Arc<MemoryEngine>,
-    interest: Mutex<HashMap<Channel, usize>>,
     queues: Mutex<Vec<mpsc::Sender<Delivery>>>,
     names: Mutex<HashMap<Incarnation, usize>>,
     ahead: Arc<AtomicU64>,
@@ -68,13 +67,8 @@ impl Fleet {
             throughline::telemetry::clock::wall_ms() + by.load(Ordering::Relaxed)
         });
         let engine = MemoryEngine::with_clock(&MemorySettings::default(), sender, clock);
-        let shared = Arc::new(Shared {
-            engine,
-            interest: Mutex::default(),
-            queues: Mutex::default(),
-            names: Mutex::default(),
-            ahead,
-        });
+        let shared =
+            Arc::new(Shared { engine, queues: Mutex::default(), names: Mutex::default(), ahead });
         let all = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Some(delivery) = deliveries.recv().await {
@@ -144,17 +138,11 @@ impl Engine for View {
         self.shared.engine.state(channel)
     }
     fn subscribe<'a>(&'a self, channel: &'a Channel) -> Op<'a, ()> {
-        *self.shared.interest.lock().entry(channel.clone()).or_default() += 1;
         self.shared.engine.subscribe(channel)
     }
-    fn unsubscribe<'a>(&'a self, channel: &'a Channel) -> Op<'a, ()> {
-        let mut interest = self.shared.interest.lock();
-        let count = interest.entry(channel.clone()).or_default();
-        *count = count.saturating_sub(1);
-        if *count > 0 {
-            return Box::pin(async { Ok(()) });
-        }
-        self.shared.engine.unsubscribe(channel)
+    fn unsubscribe<'a>(&'a self, _channel: &'a Channel) -> Op<'a, ()> {
+        // Another node may have readers; what comes without any is harmless.
+        Box::pin(async { Ok(()) })
     }
     fn join<'a>(&'a self, channel: &'a Channel, member: Member, how: Entrance) -> Op<'a, ()> {
         self.shared.engine.join(channel, member, how)
@@ -193,7 +181,6 @@ impl Engine for View {
         self.shared.engine.parked(session)
     }
     fn unpark<'a>(&'a self, session: &'a str, expected: u64) -> Op<'a, ()> {
-        let _: Result<(), EngineError> = Ok(());
         self.shared.engine.unpark(session, expected)
     }
 }
