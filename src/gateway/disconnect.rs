@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::types::EngineError;
+use crate::protocol::channel::Channel;
 use crate::protocol::error::{ErrorCode, Refusal};
 
 use super::driver::Driver;
@@ -29,16 +31,25 @@ impl Whose {
 }
 
 /// Ends the sessions of a user or member, on this node at once and on the others as they are told.
-/// Returns how many there were here.
+/// Returns how many there were: of a user over all nodes as presence knows them, of a member here.
 /// # Errors
 /// Those of the engine, where the other nodes could not be told.
 pub async fn disconnect(gateway: &Gateway, whose: Whose) -> Result<usize, Refusal> {
-    let ended = here(gateway, &whose);
-    if gateway.is_shared() {
-        let said = control::say_disconnect(gateway, whose).await;
-        said.map_err(|error| engine_refusal(&error))?;
+    if !gateway.is_shared() {
+        return Ok(here(gateway, &whose));
     }
-    Ok(ended)
+    let failed = |error: EngineError| engine_refusal(&error);
+    let own = match &whose {
+        Whose::User(user) => Channel::of_user(user).ok(),
+        Whose::Member(_) => None,
+    };
+    let elsewhere = match own {
+        Some(own) => gateway.engine.members(&own).await.map_err(failed)?.count,
+        None => 0,
+    };
+    let ended = here(gateway, &whose);
+    control::say_disconnect(gateway, whose).await.map_err(failed)?;
+    Ok(ended.max(elsewhere))
 }
 
 /// Ends those on this node. Returns how many there were.

@@ -30,7 +30,7 @@ async fn candidate(servers: &Servers, ticket: &str) -> Socket {
 #[tokio::test]
 async fn a_higher_link_takes_the_session_and_the_lower_is_told() {
     // spec: M17, S1
-    let servers = Servers::suite();
+    let servers = Servers::suite().one();
     let (mut old, ticket) = opened(&servers, json!({})).await;
     old.say(&json!({ "l": "pong", "count": 0 })).await;
     let mut new = candidate(&servers, &ticket).await;
@@ -44,7 +44,7 @@ async fn a_higher_link_takes_the_session_and_the_lower_is_told() {
 #[tokio::test]
 async fn a_lower_or_equal_link_of_another_connection_is_superseded() {
     // spec: M18
-    let servers = Servers::suite();
+    let servers = Servers::suite().one();
     let (mut first, ticket) = opened(&servers, json!({ "link": 5 })).await;
     first.say(&json!({ "l": "pong", "count": 0 })).await;
     for link in [1, 4, 5] {

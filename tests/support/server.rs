@@ -168,6 +168,11 @@ impl Servers {
         Self { addresses: addresses.into(), own: None }
     }
 
+    /// One of them alone: for what only connections of one node can show.
+    pub fn one(self) -> Self {
+        Self { addresses: vec![self.pick()].into(), own: self.own }
+    }
+
     /// One of them.
     pub fn pick(&self) -> SocketAddr {
         *self.addresses.choose(&mut rand::rng()).expect("at least one server")
