@@ -6,6 +6,7 @@ mod guard;
 mod handlers;
 mod publish;
 mod refusal;
+mod users;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/batch", post(publish::batch))
         .route("/history", get(handlers::history))
         .route("/presence", get(handlers::presence_get).post(handlers::presence_post))
+        .route("/users/{user}/sessions", get(users::sessions))
         .route("/disconnect", post(handlers::disconnect))
         .route("/feed-ticket", post(handlers::feed_ticket))
         .fallback(refusal::not_found)

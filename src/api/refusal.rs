@@ -1,7 +1,7 @@
 //! What the API answers where it does not do what was asked.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
@@ -59,6 +59,12 @@ impl From<JsonRejection> for ApiRefusal {
 
 impl From<QueryRejection> for ApiRefusal {
     fn from(rejection: QueryRejection) -> Self {
+        Refusal::new(ErrorCode::BadRequest).because(rejection.body_text()).into()
+    }
+}
+
+impl From<PathRejection> for ApiRefusal {
+    fn from(rejection: PathRejection) -> Self {
         Refusal::new(ErrorCode::BadRequest).because(rejection.body_text()).into()
     }
 }

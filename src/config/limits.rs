@@ -12,8 +12,12 @@ use super::value;
 pub struct Limits {
     /// Sessions of this node.
     pub sessions: usize,
-    /// Sessions of one user on this node; a resume never counts.
+    /// Sessions of one user, over all nodes; a resume never counts.
     pub sessions_per_user: usize,
+    /// What happens to one more.
+    pub sessions_per_user_over: Over,
+    /// Sessions that come to this node: that open, or are taken from another.
+    pub admission: Rate,
     /// Bytes of a request's head, all headers together.
     #[serde(with = "value::size")]
     pub header_bytes: usize,
@@ -55,6 +59,8 @@ impl Default for Limits {
         Self {
             sessions: 100_000,
             sessions_per_user: 100,
+            sessions_per_user_over: Over::Refuse,
+            admission: Rate { per_second: 2000, burst: 4000 },
             header_bytes: 16 << 10,
             headers: 64,
             uri_bytes: 8 << 10,
@@ -72,6 +78,16 @@ impl Default for Limits {
     }
 }
 
+/// What happens to a session beyond its user's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    /// It is refused.
+    Refuse,
+    /// It takes the place of the oldest, which ends.
+    Oldest,
+}
+
 /// A rate: a bucket of `burst` that refills by `per_second`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,4 +96,16 @@ pub struct Rate {
     pub per_second: u32,
     /// What is allowed at once.
     pub burst: u32,
+}
+
+impl Rate {
+    /// Between two in the long run, in microseconds.
+    pub fn step_us(self) -> u64 {
+        1_000_000 / u64::from(self.per_second.max(1))
+    }
+
+    /// How far ahead of the long run one may be, in microseconds.
+    pub fn burst_us(self) -> u64 {
+        self.step_us() * u64::from(self.burst.max(1))
+    }
 }

@@ -11,7 +11,7 @@ use crate::protocol::channel::{Channel, Nonce};
 use super::Config;
 use super::access::{Api, Auth, TokenAlg, TokenKey};
 use super::cluster::{Cluster, Drain};
-use super::limits::{Limits, Rate};
+use super::limits::{Limits, Over, Rate};
 use super::namespaces::{Durability, Namespace, Publishers, Subscribers, USER};
 use super::session::Session;
 use super::value::{Secret, format_duration, format_size, parse_duration, parse_size};
@@ -22,6 +22,8 @@ const TOKEN_KEYS_MAX: usize = 16;
 const API_KEYS_MAX: usize = 100;
 /// Bytes of an HS256 secret at least (RFC 7518 section 3.2), and of the secret of tickets.
 const SECRET_BYTES_MIN: usize = 32;
+/// Sessions of one user at most where the oldest is looked for: as many as an engine lists.
+const OLDEST_OF_MAX: usize = 1000;
 /// Bytes of an API key at least.
 const API_KEY_BYTES_MIN: usize = 16;
 
@@ -243,6 +245,11 @@ fn session(session: &Session, development: bool, check: &mut Check) {
 fn limits(limits: &Limits, check: &mut Check) {
     check.count("limits.sessions", limits.sessions, 1, 10_000_000);
     check.count("limits.sessions_per_user", limits.sessions_per_user, 1, 100_000);
+    check.must(
+        limits.sessions_per_user_over == Over::Refuse || limits.sessions_per_user <= OLDEST_OF_MAX,
+        "limits.sessions_per_user_over",
+        "\"oldest\" needs a limits.sessions_per_user of at most 1000",
+    );
     check.size("limits.header_bytes", limits.header_bytes, "8KiB", "1MiB");
     check.count("limits.headers", limits.headers, 16, 1000);
     check.size("limits.uri_bytes", limits.uri_bytes, "1KiB", "64KiB");
@@ -253,6 +260,7 @@ fn limits(limits: &Limits, check: &mut Check) {
     check.time("limits.body_timeout", limits.body_timeout, "1s", "5m");
     check.time("limits.idle_timeout", limits.idle_timeout, "1s", "1h");
     check.count("limits.connections", limits.connections, 1, 10_000_000);
+    check.rate("limits.admission", limits.admission);
     check.rate("limits.frame_rate", limits.frame_rate);
     check.rate("limits.control_rate", limits.control_rate);
     check.size("limits.publish_bytes", limits.publish_bytes, "1B", "4MiB");

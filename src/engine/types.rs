@@ -250,6 +250,8 @@ pub struct PresenceSnapshot {
 pub struct UserPresence {
     /// Online if any session is, away if all that remain are, else offline.
     pub state: PresenceState,
+    /// How many sessions.
+    pub sessions: usize,
     /// When the last session was seen, if it is known and the user is offline.
     pub last_seen: Option<WallMs>,
 }

@@ -190,7 +190,7 @@ pub(super) async fn obey_since(gateway: &Gateway, driver: &Driver, since: Option
             continue;
         };
         if whose.is_of(driver) {
-            driver.end(ErrorCode::Disconnected);
+            driver.end(whose.why());
         }
     }
 }

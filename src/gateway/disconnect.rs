@@ -1,5 +1,7 @@
 //! Ending sessions from outside, on every node.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::types::EngineError;
@@ -18,6 +20,13 @@ pub enum Whose {
     User(String),
     /// The one of a member.
     Member(String),
+    /// A member's, which gives its user's seat to a newer session.
+    Seat {
+        /// Of which user.
+        user: String,
+        /// Which.
+        member: String,
+    },
 }
 
 impl Whose {
@@ -25,7 +34,27 @@ impl Whose {
     pub(super) fn is_of(&self, driver: &Driver) -> bool {
         match self {
             Self::User(user) => driver.identity().user.as_deref() == Some(user),
-            Self::Member(member) => &*driver.member.0 == member,
+            Self::Member(member) | Self::Seat { member, .. } => &*driver.member.0 == member,
+        }
+    }
+
+    /// What its client is told.
+    pub(super) fn why(&self) -> Refusal {
+        match self {
+            Self::User(_) | Self::Member(_) => ErrorCode::Disconnected.into(),
+            Self::Seat { .. } => Refusal::new(ErrorCode::Superseded)
+                .because("this user has too many sessions, and this was the oldest"),
+        }
+    }
+
+    /// The sessions of this node that may be meant.
+    fn among(&self, gateway: &Gateway) -> Vec<Arc<Driver>> {
+        match self {
+            Self::User(user) | Self::Seat { user, .. } => {
+                let of_user = gateway.users.of(user).into_iter();
+                of_user.filter_map(|session| gateway.registry.get(session)).collect()
+            }
+            Self::Member(_) => gateway.registry.all(),
         }
     }
 }
@@ -54,10 +83,10 @@ pub async fn disconnect(gateway: &Gateway, whose: Whose) -> Result<usize, Refusa
 
 /// Ends those on this node. Returns how many there were.
 pub(super) fn here(gateway: &Gateway, whose: &Whose) -> usize {
-    let drivers: Vec<_> =
-        gateway.registry.all().into_iter().filter(|driver| whose.is_of(driver)).collect();
+    let among = whose.among(gateway).into_iter();
+    let drivers: Vec<_> = among.filter(|driver| whose.is_of(driver)).collect();
     for driver in &drivers {
-        driver.end(ErrorCode::Disconnected);
+        driver.end(whose.why());
     }
     drivers.len()
 }

@@ -15,7 +15,7 @@ use crate::session::input::{Effect, EventInput, Input, PageInput};
 
 use super::driver::Driver;
 use super::rules::Rules;
-use super::{commands, lease, presence, subscribe};
+use super::{commands, lease, presence, seats, subscribe};
 
 /// A page of the log for a session: what an outbox of the default bound takes at once.
 pub(super) const PAGE: PageLimit = PageLimit { events: 256, bytes: 256 << 10 };
@@ -48,7 +48,9 @@ async fn perform(driver: &Arc<Driver>, effect: Effect) -> Option<Input> {
     let gateway = &driver.gateway;
     if matches!(effect, Effect::Command { .. } | Effect::Join { .. } | Effect::Leave { .. }) {
         lease::ensure(gateway).await;
-        if driver.is_gone() {
+        let is_gone =
+            driver.is_gone() || (driver.was_refused() && !matches!(effect, Effect::Leave { .. }));
+        if is_gone {
             return None;
         }
     }
@@ -133,18 +135,42 @@ pub(super) fn member(driver: &Driver, away: bool) -> Member {
     }
 }
 
-/// Lists the session in a channel's presence. Where the engine cannot be reached the sweep of the
-/// next assertion repairs it.
-async fn join(driver: &Driver, channel: &Channel, away: bool) {
+/// Lists the session in a channel's presence, once it has its user's seat.
+async fn join(driver: &Arc<Driver>, channel: &Channel, away: bool) {
+    let had_seat = driver.has_seat();
+    if !seats::take(driver, away).await {
+        return;
+    }
+    let is_listed = !had_seat && driver.has_seat() && driver.is_own(channel);
+    if !is_listed {
+        // What failed was said there, and is repaired by the next assertion.
+        let _ = enter(driver, channel, away, Entrance::default()).await;
+    }
+}
+
+/// Lists the session in a channel's presence; an engine that is away is waited for, a while.
+/// # Errors
+/// As [`Engine::join`](crate::engine::Engine::join).
+pub(super) async fn enter(
+    driver: &Driver,
+    channel: &Channel,
+    away: bool,
+    how: Entrance,
+) -> Result<(), EngineError> {
     let member = member(driver, away);
     for delay in RETRIES {
-        match driver.gateway.engine.join(channel, member.clone(), Entrance::default()).await {
+        match driver.gateway.engine.join(channel, member.clone(), how).await {
             Err(EngineError::Unavailable | EngineError::Unknown) => sleep(delay).await,
-            Ok(()) => return,
-            Err(error) => return tracing::debug!(%error, "a member could not be listed"),
+            done => {
+                let _ = done.as_ref().inspect_err(|error| {
+                    tracing::debug!(%error, "a member could not be listed");
+                });
+                return done;
+            }
         }
     }
     tracing::warn!("a member could not be listed: the engine was away too long");
+    Err(EngineError::Unavailable)
 }
 
 /// An event of the engine as a session takes it.

@@ -24,7 +24,7 @@ use super::link::{Flow, LinkPort};
 use super::open::Opener;
 use super::owner::{self, Owner, Trail};
 use super::peers::{self, Peer, Question, Unreachable};
-use super::{Gateway, open, rebuild, resume};
+use super::{Gateway, open, resume};
 
 /// How much longer than its wait an exchange may take on another node.
 const SLACK: Duration = Duration::from_secs(8);
@@ -111,6 +111,9 @@ pub async fn exchange(
         }
         First::Attach(attaching) => {
             let ticket = gateway.auth.tickets().open_session(&attaching.ticket)?;
+            if let Some(why) = gateway.endings.of(ticket.session) {
+                return Ok(ExchangeAnswer::Refused(why, true));
+            }
             let via = attaching.head.via.as_deref();
             let mut trail = Trail::new(gateway, &ticket, via.and_then(incarnation_of));
             let mut question = Question::Exchange(request);
@@ -150,7 +153,10 @@ pub(super) async fn of_node(
         return Err(Refusal::new(ErrorCode::BadFrame).because("only an attach is relayed"));
     };
     let ticket = gateway.auth.tickets().open_session(&attaching.ticket)?;
-    let Some(driver) = owner::here(gateway, ticket.session).await else { return Ok(None) };
+    let Some(driver) = owner::here(gateway, ticket.session).await else {
+        let ended = gateway.endings.of(ticket.session);
+        return Ok(ended.map(|why| ExchangeAnswer::Refused(why, true)));
+    };
     let nonce = request.nonce;
     drop(request.body);
     resume::admit(&driver, &ticket, attaching.head.token.as_deref())?;
@@ -212,11 +218,9 @@ async fn opens(
     bearer: Option<&str>,
     head: Open,
 ) -> Result<ExchangeAnswer, Refusal> {
-    let again = rebuild::claim(gateway, &head, bearer).await;
     let (conn, port, answer) = waiting(gateway);
     let opener = Opener { conn, nonce, kind: ConnKind::Poll, bearer, port };
-    let (driver, hello) = open::open(gateway, opener, head, again.as_ref())?;
-    drop(again);
+    let (driver, hello) = open::open(gateway, opener, head).await?;
     let answer = answered(driver, conn, answer).await;
     Ok(match answer {
         ExchangeAnswer::Frames(mut frames) => {

@@ -41,7 +41,7 @@ pub fn open_feed(
     conn: ConnId,
     port: Arc<dyn LinkPort>,
 ) -> Result<Arc<Driver>, Refusal> {
-    open::admit(gateway)?;
+    open::has_place(gateway)?;
     let identity = identify(gateway, &request)?;
     for (channel, _) in &request.channels {
         let rules = Rules::of(&gateway.config, channel)?;
@@ -61,7 +61,8 @@ pub fn open_feed(
     let session = Session::open(Arc::clone(&gateway.settings), begin, now_ms());
     let member = MemberId(format!("{:016x}", rand::random::<u64>()).into());
     let (id, identity) = (rand::random(), Arc::new(identity));
-    let begun = Begun { id, member, feed: true, identity, session, version: 0, fence: 0 };
+    let begun =
+        Begun { id, member, feed: true, identity, session, version: 0, fence: 0, has_seat: false };
     let driver = Driver::new(Arc::clone(gateway), begun);
     open::register(gateway, &driver);
     // The path may be a ticket, which is not for showing again.

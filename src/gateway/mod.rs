@@ -23,13 +23,17 @@ pub mod rate;
 pub mod rebuild;
 pub mod resume;
 pub mod rules;
+pub mod sessions;
 pub mod subscribe;
 pub mod tickets;
 
+mod admission;
 mod commands;
 mod effects;
+mod endings;
 mod interest;
 mod record;
+mod seats;
 mod users;
 
 #[cfg(test)]
@@ -56,8 +60,10 @@ use crate::session::settings::Settings;
 use crate::telemetry::clock::wall_ms;
 use crate::telemetry::metrics::Metrics;
 
+use self::admission::Admission;
 use self::control::Control;
 use self::driver::Driver;
+use self::endings::Endings;
 use self::interest::Interest;
 use self::lease::Lease;
 use self::peers::Peers;
@@ -87,6 +93,8 @@ pub struct Gateway {
     wheel: Wheel<Driver>,
     interest: Interest,
     users: Users,
+    admission: Admission,
+    endings: Endings,
     tasks: TaskTracker,
     last_conn: AtomicU64,
     draining: AtomicBool,
@@ -119,6 +127,8 @@ impl Gateway {
             wheel: Wheel::default(),
             interest: Interest::default(),
             users: Users::default(),
+            admission: Admission::default(),
+            endings: Endings::default(),
             tasks: TaskTracker::new(),
             last_conn: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -194,11 +204,19 @@ impl Gateway {
         self.tasks.wait().await;
     }
 
+    /// Takes a session in.
+    fn remember(&self, driver: &Arc<Driver>) {
+        if let Some(user) = &driver.user {
+            self.users.enter(user, driver.id);
+        }
+        self.registry.insert(driver.id, Arc::clone(driver));
+    }
+
     /// Takes a session out that is over. Returns whether it was there.
     fn forget(&self, driver: &Driver) -> bool {
         let was_here = self.registry.remove(driver.id, driver);
         if was_here && let Some(user) = &driver.user {
-            self.users.leave(user);
+            self.users.leave(user, driver.id);
         }
         was_here
     }

@@ -17,7 +17,7 @@ use crate::telemetry::clock::{now_ms, wall_ms};
 
 use super::driver::{Begun, Driver};
 use super::link::LinkPort;
-use super::rebuild::Again;
+use super::rebuild::{self, Again};
 use super::{Gateway, tickets};
 
 /// A connection or request that opens a session.
@@ -34,23 +34,33 @@ pub struct Opener<'a> {
     pub port: Arc<dyn LinkPort>,
 }
 
-/// Opens a session and makes the connection its link. The hello is returned for an exchange, which
-/// puts it before the answer, and written at once to anything else. `again`: the session in whose
-/// place it comes.
+/// Opens a session, or goes on with the one whose ticket it shows where that is with no node any
+/// more, and makes the connection its link. The hello is returned for an exchange, which puts it
+/// before the answer, and written at once to anything else.
 /// # Errors
-/// `draining` and `too_many_sessions` before anything is looked at, then what the token refuses.
-pub fn open(
+/// `draining`, `too_many_sessions` and `rate_limited` before anything is looked at, then what the
+/// token refuses.
+pub async fn open(
+    gateway: &Arc<Gateway>,
+    opener: Opener<'_>,
+    open: Open,
+) -> Result<(Arc<Driver>, Frame), Refusal> {
+    admit(gateway)?;
+    let again = rebuild::claim(gateway, &open, opener.bearer).await;
+    begin(gateway, opener, open, again.as_ref())
+}
+
+/// The same for one that was admitted. `again`: the session in whose place it comes.
+pub(super) fn begin(
     gateway: &Arc<Gateway>,
     opener: Opener<'_>,
     open: Open,
     again: Option<&Again>,
 ) -> Result<(Arc<Driver>, Frame), Refusal> {
-    admit(gateway)?;
     let identity = identify(gateway, open.token.as_deref().or(opener.bearer), open.info)?;
     let id = again.map_or_else(rand::random, |again| again.session);
     let member = MemberId(gateway.auth.tickets().member_id(id)?.into());
     let ticket = tickets::session_ticket(gateway, id, &identity)?;
-    take_place(gateway, &identity)?;
     let hello = hello(gateway, opener.nonce, &ticket, (&member, &identity), again.is_some());
     let begin = Begin {
         ticket: ticket.into(),
@@ -60,7 +70,8 @@ pub fn open(
     };
     let session = Session::open(Arc::clone(&gateway.settings), begin, now_ms());
     let (identity, version) = (Arc::new(identity), again.map_or(0, |again| again.version));
-    let begun = Begun { id, member, feed: false, identity, session, version, fence: 0 };
+    let begun =
+        Begun { id, member, feed: false, identity, session, version, fence: 0, has_seat: false };
     let driver = Driver::new(Arc::clone(gateway), begun);
     register(gateway, &driver);
     let Opener { conn, kind, .. } = opener;
@@ -74,31 +85,35 @@ pub fn open(
     Ok((driver, hello))
 }
 
-/// One more session of the user, given back when the session ends.
-fn take_place(gateway: &Gateway, identity: &Identity) -> Result<(), Refusal> {
-    let Some(user) = &identity.user else { return Ok(()) };
-    if gateway.users.enter(user, gateway.config.limits.sessions_per_user) {
-        return Ok(());
-    }
-    let why = "this user has as many sessions as one may have";
-    Err(Refusal::new(ErrorCode::TooManySessions).because(why).retry_in(5_000))
-}
-
 /// Adds a session to this node.
 pub(super) fn register(gateway: &Gateway, driver: &Arc<Driver>) {
-    gateway.registry.insert(driver.id, Arc::clone(driver));
+    gateway.remember(driver);
     gateway.metrics.sessions_opened.inc();
 }
 
-/// Refuses a session cheaply, before its token is looked at.
+/// Refuses a session cheaply, before its token is looked at: where there is no place, and at the
+/// node's rate.
 pub(super) fn admit(gateway: &Gateway) -> Result<(), Refusal> {
-    if gateway.is_draining() {
-        return Err(Refusal::new(ErrorCode::Draining).retry_in(1_000));
-    }
-    if gateway.sessions() >= gateway.config.limits.sessions {
-        return Err(Refusal::new(ErrorCode::TooManySessions).retry_in(5_000));
-    }
-    Ok(())
+    has_place(gateway)?;
+    let admitted = gateway.admission.admit(gateway.config.limits.admission, now_ms());
+    admitted.map_err(|wait_ms| {
+        gateway.metrics.session_refused(ErrorCode::RateLimited);
+        let why = "the node admits sessions at a rate; come back in retry_ms";
+        Refusal::new(ErrorCode::RateLimited).because(why).retry_in(wait_ms)
+    })
+}
+
+/// Refuses a session where there is no place.
+pub(super) fn has_place(gateway: &Gateway) -> Result<(), Refusal> {
+    let (code, retry_ms) = if gateway.is_draining() {
+        (ErrorCode::Draining, 1_000)
+    } else if gateway.sessions() >= gateway.config.limits.sessions {
+        (ErrorCode::TooManySessions, 5_000)
+    } else {
+        return Ok(());
+    };
+    gateway.metrics.session_refused(code);
+    Err(Refusal::new(code).retry_in(retry_ms))
 }
 
 /// Who a token says that this is, or anonymous.

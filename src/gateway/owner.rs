@@ -18,7 +18,7 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use super::driver::Driver;
 use super::peers::{self, Peer};
 use super::record::{self, Record};
-use super::{Gateway, control, parking};
+use super::{Gateway, control, open, parking};
 
 /// How often a record is read for one request: each reading may find another owner.
 const READINGS: usize = 6;
@@ -50,6 +50,8 @@ pub(super) struct Trail<'a> {
     readings: usize,
     /// The version of the record whose owner is, or was, the hint.
     followed: u64,
+    /// Whether the session may come here without being admitted again.
+    admitted: bool,
 }
 
 /// The session, if it is on this node; one that is just leaving, or just coming, is waited for.
@@ -110,6 +112,28 @@ impl<'a> Trail<'a> {
             tried: Vec::new(),
             readings: 0,
             followed: 0,
+            admitted: false,
+        }
+    }
+
+    /// Has a session that is not here admitted, before anything else is asked about it.
+    /// # Errors
+    /// As [`open::admit`].
+    pub(super) async fn admit(&mut self) -> Result<(), Refusal> {
+        let elsewhere = self.gateway.is_shared()
+            && self.gateway.endings.of(self.session).is_none()
+            && here(self.gateway, self.session).await.is_none();
+        if elsewhere {
+            open::admit(self.gateway)?;
+            self.admitted = true;
+        }
+        Ok(())
+    }
+
+    /// A session that was admitted did not come.
+    pub(super) fn give_back(&self) {
+        if self.admitted {
+            self.gateway.admission.give_back(self.gateway.config.limits.admission);
         }
     }
 
@@ -121,6 +145,9 @@ impl<'a> Trail<'a> {
         loop {
             if let Some(driver) = here(self.gateway, self.session).await {
                 return Ok(Owner::Here(driver));
+            }
+            if let Some(why) = self.gateway.endings.of(self.session) {
+                return Err(why);
             }
             if !self.gateway.is_shared() {
                 return Err(self.nowhere());
@@ -168,7 +195,7 @@ impl<'a> Trail<'a> {
         let found = found.ok_or(ErrorCode::SessionGone)?;
         match Record::open(gateway.auth.tickets(), self.session, &found.state) {
             Some(Record::Parked(whole)) => {
-                parking::take(gateway, self.session, found.version, *whole).await
+                parking::take(gateway, self.session, found.version, *whole, self.admitted).await
             }
             // Whom it names does not have it, and has not parked it since: it is over.
             Some(Record::Owned(_)) if self.followed == found.version => {

@@ -133,14 +133,16 @@ fn is_same(found: &ParkedSession, record: &ParkedSession) -> bool {
 /// Takes a session that nobody has; nothing where another was first. Goes on to its end though the
 /// caller gives up: what the record says is then true.
 /// # Errors
-/// `draining` and `too_many_sessions`, and `session_kept` where the engine cannot be reached.
+/// `draining`, `too_many_sessions` and, unless it was `admitted` before, `rate_limited`, and
+/// `session_kept` where the engine cannot be reached.
 pub(super) async fn take(
     gateway: &Arc<Gateway>,
     session: u128,
     version: u64,
     whole: Whole,
+    admitted: bool,
 ) -> Result<Option<Arc<Driver>>, Refusal> {
-    open::admit(gateway)?;
+    if admitted { open::has_place(gateway) } else { open::admit(gateway) }?;
     let (to, taken) = oneshot::channel();
     let node = Arc::clone(gateway);
     gateway.spawn(async move {
@@ -167,10 +169,7 @@ async fn come(
         driver.depart();
         return taken.map(|_| None);
     }
-    if let Some(user) = &driver.user {
-        gateway.users.enter(user, usize::MAX);
-    }
-    gateway.registry.insert(session, Arc::clone(&driver));
+    gateway.remember(&driver);
     gateway.metrics.sessions_taken.inc();
     driver.arrive();
     control::obey_since(gateway, &driver, since).await;
@@ -211,8 +210,8 @@ fn revive(
     let expires_at = open::expires_at(&identity);
     session.handle(Input::Renewed { ticket: ticket.into(), expires_at }, now_ms());
     let member = MemberId(gateway.auth.tickets().member_id(id)?.into());
-    let (identity, fence) = (Arc::new(identity), whole.fence);
-    let begun = Begun { id, member, feed: false, identity, session, version, fence };
+    let (identity, fence, has_seat) = (Arc::new(identity), whole.fence, whole.has_seat);
+    let begun = Begun { id, member, feed: false, identity, session, version, fence, has_seat };
     Ok(Driver::new(Arc::clone(gateway), begun))
 }
 

@@ -17,6 +17,7 @@ use crate::protocol::frame::Frame;
 use crate::telemetry::clock::now_ms;
 
 use super::exchange::{ExchangeAnswer, ExchangeRequest};
+use super::sessions::{self, Connected};
 use super::{Gateway, exchange, owner, parking, record};
 
 /// How long what is known of a node is used, in milliseconds.
@@ -35,6 +36,8 @@ pub enum Question {
     Park(String),
     /// Whether this session is there.
     Holds(String),
+    /// How the sessions of this user that are there are connected.
+    Sessions(String),
 }
 
 /// The answer.
@@ -55,6 +58,8 @@ pub enum Answer {
     },
     /// The session is not there, or no longer: its record says where it is.
     NotHere,
+    /// The user's sessions that are there.
+    Sessions(Vec<Connected>),
     /// It is there; where it was to be parked, that was not possible now.
     Busy,
 }
@@ -153,12 +158,17 @@ pub async fn answer(gateway: &Arc<Gateway>, question: Question) -> Answer {
         },
         Question::Park(session) => match record::session_of(&session) {
             Some(session) => match parking::park(gateway, session).await {
-                parking::Outcome::Gone => Answer::NotHere,
+                parking::Outcome::Gone => match gateway.endings.of(session) {
+                    Some(why) => told(ExchangeAnswer::Refused(why, true)),
+                    None => Answer::NotHere,
+                },
                 parking::Outcome::Stays => Answer::Busy,
             },
             None => Answer::NotHere,
         },
+        Question::Sessions(user) => Answer::Sessions(sessions::here(gateway, &user)),
         Question::Holds(session) => match record::session_of(&session) {
+            Some(session) if gateway.endings.of(session).is_some() => Answer::Busy,
             Some(session) if owner::here(gateway, session).await.is_some() => Answer::Busy,
             Some(_) | None => Answer::NotHere,
         },
@@ -188,6 +198,6 @@ pub(super) fn heard(answer: Answer) -> Option<ExchangeAnswer> {
         Answer::Refused { code, detail, retry_ms, ended } => {
             Some(ExchangeAnswer::Refused(Refusal { code, detail, retry_ms }, ended))
         }
-        Answer::NotHere | Answer::Busy => None,
+        Answer::NotHere | Answer::Busy | Answer::Sessions(_) => None,
     }
 }

@@ -41,6 +41,8 @@ pub struct ChannelPresence {
 pub struct UserState {
     /// Over all sessions.
     pub state: PresenceState,
+    /// How many sessions: devices, tabs.
+    pub sessions: usize,
     /// When the user was last there, in milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<u64>,
@@ -110,7 +112,11 @@ pub async fn query(
     if !users.is_empty() {
         let states = gateway.engine.users(users).await.map_err(failed)?;
         for (user, found) in users.iter().zip(states) {
-            let state = UserState { state: found.state, last_seen: found.last_seen };
+            let state = UserState {
+                state: found.state,
+                sessions: found.sessions,
+                last_seen: found.last_seen,
+            };
             answer.users.insert(user.clone(), state);
         }
     }

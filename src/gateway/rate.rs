@@ -13,10 +13,24 @@ impl Meter {
     /// Counts one. Returns how many milliseconds it is too early; 0 within the burst.
     pub fn count(&mut self, rate: Rate, now_ms: u64) -> u64 {
         let now = now_ms * 1000;
-        let step = 1_000_000 / u64::from(rate.per_second.max(1));
-        self.due_us = self.due_us.max(now) + step;
-        let burst = step * u64::from(rate.burst.max(1));
-        self.due_us.saturating_sub(now + burst).div_ceil(1000)
+        self.due_us = self.due_us.max(now) + rate.step_us();
+        self.due_us.saturating_sub(now + rate.burst_us()).div_ceil(1000)
+    }
+
+    /// Counts one, but for one that is too early: then, when it is not, in microseconds.
+    pub fn admit(&mut self, rate: Rate, now_ms: u64) -> Option<u64> {
+        let now = now_ms * 1000;
+        let due = self.due_us.max(now) + rate.step_us();
+        if due > now + rate.burst_us() {
+            return Some(due.saturating_sub(rate.burst_us()));
+        }
+        self.due_us = due;
+        None
+    }
+
+    /// One that was counted does not count after all.
+    pub fn give_back(&mut self, rate: Rate) {
+        self.due_us = self.due_us.saturating_sub(rate.step_us());
     }
 }
 

@@ -33,14 +33,18 @@ pub struct Again {
 
 /// The session that an `open` goes on with: where it shows the ticket of one of the same subject
 /// that no node has any more. Anything else opens a session of its own.
-pub async fn claim(gateway: &Arc<Gateway>, head: &Open, bearer: Option<&str>) -> Option<Again> {
+pub(super) async fn claim(
+    gateway: &Arc<Gateway>,
+    head: &Open,
+    bearer: Option<&str>,
+) -> Option<Again> {
     let shown = head.ticket.as_deref()?;
-    open::admit(gateway).ok()?;
     let ticket = gateway.auth.tickets().open_session(shown).ok()?;
     let token = head.token.as_deref().or(bearer);
     let identity = open::identify(gateway, token, None).ok()?;
     let (session, tickets) = (ticket.session, gateway.auth.tickets());
-    if !is_subject(&ticket, &identity) || owner::here(gateway, session).await.is_some() {
+    let ended = gateway.endings.of(session).is_some();
+    if ended || !is_subject(&ticket, &identity) || owner::here(gateway, session).await.is_some() {
         return None;
     }
     let arriving = Arriving::begin(gateway, session)?;

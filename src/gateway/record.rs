@@ -37,6 +37,8 @@ pub(super) struct Whole {
     pub(super) at: WallMs,
     /// The highest fence that was used.
     pub(super) fence: u64,
+    /// Whether it counts among its user's sessions.
+    pub(super) has_seat: bool,
     /// Up to where the control channel was obeyed.
     pub(super) control: Option<Position>,
     pub(super) identity: ParkedIdentity,

@@ -94,16 +94,32 @@ pub async fn candidate(
 /// The session of a ticket, on this node.
 async fn bring(gateway: &Arc<Gateway>, ticket: &SessionTicket) -> Result<Arc<Driver>, Refusal> {
     let mut trail = Trail::new(gateway, ticket, None);
+    trail.admit().await?;
+    let brought = follow(gateway, ticket, &mut trail).await;
+    if brought.is_err() {
+        trail.give_back();
+    }
+    brought
+}
+
+async fn follow(
+    gateway: &Arc<Gateway>,
+    ticket: &SessionTicket,
+    trail: &mut Trail<'_>,
+) -> Result<Arc<Driver>, Refusal> {
     loop {
         let peer = match trail.next().await? {
             Owner::Here(driver) => return Ok(driver),
             Owner::There(peer) => peer,
         };
-        open::admit(gateway)?;
+        open::has_place(gateway)?;
         let Some(peers) = &gateway.peers else { return Err(ErrorCode::SessionGone.into()) };
         let question = Question::Park(record::key(ticket.session));
         match peers.ask(&peer, &question, PARK_WITHIN).await {
             Ok(Answer::Busy) => return Err(owner::kept()),
+            Ok(Answer::Refused { code, detail, retry_ms, .. }) => {
+                return Err(Refusal { code, detail, retry_ms });
+            }
             Ok(_) => {}
             Err(Unreachable) => trail.bring(&peer).await?,
         }

@@ -94,7 +94,7 @@ impl Opened {
         let port = Arc::new(Port { on_frame, written, closed: Mutex::default() });
         let (conn, to) = (gateway.next_conn(), Arc::clone(&port));
         let opener = Opener { conn, nonce: "n", kind: ConnKind::Push, bearer: None, port: to };
-        let (driver, _) = open::open(gateway, opener, *head, None).unwrap();
+        let (driver, _) = open::begin(gateway, opener, *head, None).unwrap();
         Self { driver, conn, port, read }
     }
 

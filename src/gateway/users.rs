@@ -1,4 +1,4 @@
-//! How many sessions each user has on this node.
+//! Which sessions each user has on this node.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,29 +7,34 @@ use parking_lot::Mutex;
 
 /// Sessions by user. Bounded by the sessions of the node.
 #[derive(Debug, Default)]
-pub(super) struct Users(Mutex<HashMap<Arc<str>, usize>>);
+pub(super) struct Users(Mutex<HashMap<Arc<str>, Vec<u128>>>);
 
 impl Users {
-    /// One more session. Returns whether the user had fewer than `most`; if not nothing changes.
-    pub(super) fn enter(&self, user: &Arc<str>, most: usize) -> bool {
+    /// One more session.
+    pub(super) fn enter(&self, user: &Arc<str>, session: u128) {
         let mut users = self.0.lock();
-        let count = users.entry(Arc::clone(user)).or_default();
-        let fits = *count < most;
-        if fits {
-            *count += 1;
+        let sessions = users.entry(Arc::clone(user)).or_default();
+        if !sessions.contains(&session) {
+            // Mostly there is one.
+            sessions.reserve_exact(1);
+            sessions.push(session);
         }
-        fits
     }
 
     /// One session less.
-    pub(super) fn leave(&self, user: &Arc<str>) {
+    pub(super) fn leave(&self, user: &str, session: u128) {
         let mut users = self.0.lock();
-        if let Some(count) = users.get_mut(user) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(sessions) = users.get_mut(user) {
+            sessions.retain(|known| *known != session);
+            if sessions.is_empty() {
                 users.remove(user);
             }
         }
+    }
+
+    /// A user's sessions.
+    pub(super) fn of(&self, user: &str) -> Vec<u128> {
+        self.0.lock().get(user).cloned().unwrap_or_default()
     }
 }
 
@@ -38,12 +43,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_that_is_given_back_is_taken_again() {
+    fn a_user_has_the_sessions_that_entered_and_did_not_leave() {
         let users = Users::default();
         let bob: Arc<str> = "bob".into();
-        assert!(users.enter(&bob, 2) && users.enter(&bob, 2));
-        assert!(!users.enter(&bob, 2));
-        users.leave(&bob);
-        assert!(users.enter(&bob, 2));
+        for session in [1, 2, 2] {
+            users.enter(&bob, session);
+        }
+        assert_eq!(users.of("bob"), [1, 2]);
+        users.leave("bob", 1);
+        users.leave("ann", 2);
+        assert_eq!(users.of("bob"), [2]);
+        users.leave("bob", 2);
+        assert_eq!(users.of("bob"), []);
+        assert!(users.0.lock().is_empty());
     }
 }

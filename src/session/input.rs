@@ -270,7 +270,7 @@ pub enum Input {
     /// The session is ended: by the client (`closed`) or from outside.
     End {
         /// Why.
-        code: ErrorCode,
+        why: Refusal,
     },
     /// Time went by.
     Tick,

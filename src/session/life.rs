@@ -1,7 +1,7 @@
 //! The life of a session: provisional, live, detached, ended; heartbeats and every timer.
 
 use crate::protocol::down::LinkDown;
-use crate::protocol::error::ErrorCode;
+use crate::protocol::error::{ErrorCode, Refusal};
 
 use super::input::{ConnId, Effect, Output};
 use super::link::{Link, Mode};
@@ -254,18 +254,18 @@ impl Session {
 
     /// Ends the session; the code is told to its connections.
     pub(super) fn end(&mut self, code: Option<ErrorCode>, now: Millis) {
-        self.end_for(None, code, now);
+        self.end_for(None, code.map(Into::into), now);
     }
 
     /// The same, told to the request that was the reason too.
-    pub(super) fn end_for(&mut self, by: Option<ConnId>, code: Option<ErrorCode>, _now: Millis) {
+    pub(super) fn end_for(&mut self, by: Option<ConnId>, why: Option<Refusal>, _now: Millis) {
         let candidates = std::mem::take(&mut self.candidates).into_iter().map(|c| c.conn);
         let link =
             self.link.take().filter(|l| !matches!(l.mode, Mode::Gone | Mode::Answered { .. }));
         let mut conns: Vec<_> = link.map(|link| link.conn).into_iter().chain(candidates).collect();
         conns.extend(by.filter(|by| !conns.contains(by)));
         for conn in conns {
-            self.emit(Output::Close { conn, code: code.map(Into::into), ended: true });
+            self.emit(Output::Close { conn, code: why.clone(), ended: true });
         }
         self.leave_presence();
         let subs: Vec<_> = self.subs.iter().map(|sub| (sub.id, sub.channel.clone())).collect();
@@ -273,7 +273,7 @@ impl Session {
             self.effect(Effect::Unsubscribe { sub, channel });
         }
         self.phase = Phase::Ended;
-        self.ended_with = code;
+        self.ended_with = why;
         self.emit(Output::Ended);
     }
 }

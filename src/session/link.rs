@@ -286,7 +286,7 @@ impl Session {
     pub(super) fn take_count(&mut self, conn: ConnId, count: u64, now: Millis) -> bool {
         let fits = !self.acks || self.outbox.acknowledge(count).is_ok();
         if !fits {
-            self.end_for(Some(conn), Some(ErrorCode::BadCount), now);
+            self.end_for(Some(conn), Some(ErrorCode::BadCount.into()), now);
         }
         fits
     }

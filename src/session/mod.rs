@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::protocol::channel::Channel;
-use crate::protocol::error::ErrorCode;
+use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 
 use self::input::{ConnId, Effect, Input, Output};
@@ -68,7 +68,7 @@ pub struct Session {
     /// The page said that it goes away; presence forgets it then unless it shows life.
     leaving_at: Option<Millis>,
     /// Why it is over.
-    ended_with: Option<ErrorCode>,
+    ended_with: Option<Refusal>,
     tally: Tally,
     out: VecDeque<Output>,
 }
@@ -132,7 +132,7 @@ impl Session {
     pub fn ended(settings: Arc<Settings>, code: ErrorCode, now: Millis) -> Self {
         let begin = Begin { ticket: "".into(), acks: false, visible: false, expires_at: None };
         let mut session = Self::open(settings, begin, now);
-        (session.phase, session.ended_with) = (Phase::Ended, Some(code));
+        (session.phase, session.ended_with) = (Phase::Ended, Some(code.into()));
         session
     }
 
@@ -164,7 +164,7 @@ impl Session {
             Input::Unwatch { sub, code } => self.on_unwatch(sub, code),
             Input::Revoke { sub, code } => self.on_revoke(sub, code),
             Input::Renewed { ticket, expires_at } => self.on_renewed(ticket, expires_at),
-            Input::End { code } => self.end(Some(code), now),
+            Input::End { why } => self.end_for(None, Some(why), now),
             Input::Tick => self.on_tick(now),
         }
         self.advance(now);
@@ -213,14 +213,19 @@ impl Session {
         self.link_number
     }
 
+    /// Whether the page is watched.
+    pub fn is_visible(&self) -> bool {
+        self.visible
+    }
+
     /// Frames in the outbox: handed and not acknowledged, and waiting.
     pub fn outbox_len(&self) -> usize {
         self.outbox.len()
     }
 
     /// Why the session is over; nothing where it ran out of time, or is not over.
-    pub fn ended_with(&self) -> Option<ErrorCode> {
-        self.ended_with
+    pub fn ended_with(&self) -> Option<&Refusal> {
+        self.ended_with.as_ref()
     }
 
     /// What happened since the last call.

@@ -57,6 +57,8 @@ metrics! {
     sessions: Family<ByCarrier, Gauge> = "sessions", "Sessions of this node, by what carries them";
     /// Sessions that were opened.
     sessions_opened: Counter = "sessions_opened", "Sessions that were opened";
+    /// Sessions that were refused, by code.
+    sessions_refused: Family<ByCode, Counter> = "sessions_refused", "Sessions refused, by code";
     /// Sessions that ended, by the code they ended with.
     sessions_closed: Family<ByCode, Counter> = "sessions_closed", "Sessions that ended, by code";
     /// Links that took a session, by transport.
@@ -123,6 +125,11 @@ impl Metrics {
     /// A link took a session.
     pub fn linked(&self, transport: Carrier) {
         self.links.get_or_create(&ByCarrier { transport }).inc();
+    }
+
+    /// A session was refused.
+    pub fn session_refused(&self, code: ErrorCode) {
+        self.sessions_refused.get_or_create(&ByCode { code: Code(code) }).inc();
     }
 
     /// A session ended.
@@ -196,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_label_together_makes_fewer_series_than_two_thousand() {
-        let codes = ErrorCode::ALL.len() * 3;
+        let codes = ErrorCode::ALL.len() * 4;
         let requests = Kind::ALL.len() * StatusClass::ALL.len();
         assert!(codes + requests + Carrier::ALL.len() * 2 + Refused::ALL.len() + 24 < 2000);
     }

@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
 use crate::gateway::open::{self, Opener};
-use crate::gateway::{Gateway, rebuild, resume};
+use crate::gateway::{Gateway, resume};
 use crate::protocol::body;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::up::{LinkUp, Up};
@@ -65,9 +65,8 @@ async fn begin(
         Some(Up::Link(LinkUp::Open(head))) => {
             let filler = head.filler;
             let (kind, nonce, port) = (ConnKind::Push, nonce.as_str(), Arc::clone(&port));
-            let again = rebuild::claim(&gateway, &head, bearer.as_deref()).await;
             let opener = Opener { conn, nonce, kind, bearer: bearer.as_deref(), port };
-            (open::open(&gateway, opener, *head, again.as_ref())?.0, filler)
+            (open::open(&gateway, opener, *head).await?.0, filler)
         }
         Some(Up::Link(LinkUp::Candidate { ticket, filler })) => {
             let port = Arc::clone(&port);

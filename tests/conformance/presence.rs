@@ -167,15 +167,19 @@ async fn users(it: &Fixture, subjects: &[&str]) -> Vec<UserPresence> {
 pub async fn a_user_is_online_if_any_session_is(harness: &impl Harness) {
     let it = harness.fresh().await;
     let ann = channel("@user:ann");
-    let never = UserPresence { state: Offline, last_seen: None };
+    let never = UserPresence { state: Offline, sessions: 0, last_seen: None };
     assert_eq!(users(&it, &["ann", "not a subject"]).await, [never.clone(), never.clone()]);
     it.join(&ann, member("phone", 1, Away, "")).await.unwrap();
     assert_eq!(users(&it, &["ann"]).await[0].state, Away);
     it.join(&ann, member("laptop", 1, Online, "")).await.unwrap();
     let both = users(&it, &["bob", "ann"]).await;
     assert_eq!((&both[0], both[1].state), (&never, Online), "in the order asked");
+    assert_eq!(both[1].sessions, 2);
     it.join(&ann, member("laptop", 2, Away, "")).await.unwrap();
-    assert_eq!(users(&it, &["ann"]).await, [UserPresence { state: Away, last_seen: None }]);
+    assert_eq!(
+        users(&it, &["ann"]).await,
+        [UserPresence { state: Away, sessions: 2, last_seen: None }]
+    );
 }
 
 // spec: R7
@@ -191,7 +195,10 @@ pub async fn a_user_who_left_was_last_seen_then(harness: &impl Harness) {
     let seen = users(&it, &["ann"]).await[0].last_seen.expect("a time");
     it.advance(Duration::from_secs(5)).await;
     it.join(&ann, member("phone", 2, Online, "")).await.unwrap();
-    assert_eq!(users(&it, &["ann"]).await, [UserPresence { state: Online, last_seen: None }]);
+    assert_eq!(
+        users(&it, &["ann"]).await,
+        [UserPresence { state: Online, sessions: 1, last_seen: None }]
+    );
     it.engine.leave(&ann, &MemberId("phone".into()), 2).await.unwrap();
     let again = users(&it, &["ann"]).await[0].last_seen.expect("a time");
     assert!(again >= seen + 5000, "{seen} {again}");

@@ -22,6 +22,7 @@ mod duplex;
 mod feed;
 mod handshake;
 mod heartbeat;
+mod herd;
 mod identity;
 mod limits;
 mod links;

@@ -19,3 +19,4 @@ mod fleet;
 mod losing;
 mod moving;
 mod real;
+mod seats;

@@ -18,14 +18,14 @@ const TAKEN: &str = "throughline_sessions_taken_total";
 const LOST: &str = "throughline_leases_lost_total";
 
 /// Nodes, and the Redis that they share.
-struct Fleet {
-    nodes: Vec<Server>,
+pub(crate) struct Fleet {
+    pub(crate) nodes: Vec<Server>,
     _redis: Redis,
 }
 
 impl Fleet {
     /// Starts so many nodes, each with these settings too, and waits until they are ready.
-    async fn start(many: usize, settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(many: usize, settings: &[(&str, &str)]) -> Self {
         let redis = Redis::start();
         let start = |_| {
             let setup = Setup::suite().set("engine.url", &format!("'{}'", redis.url()));
@@ -41,11 +41,11 @@ impl Fleet {
         fleet
     }
 
-    fn at(&self, node: usize) -> SocketAddr {
+    pub(crate) fn at(&self, node: usize) -> SocketAddr {
         self.nodes[node].address
     }
 
-    fn servers(&self, nodes: &[usize]) -> Servers {
+    pub(crate) fn servers(&self, nodes: &[usize]) -> Servers {
         Servers::of(&nodes.iter().map(|node| self.at(*node)).collect::<Vec<_>>())
     }
 }

@@ -37,6 +37,8 @@ pub struct Client {
     pub hello: Value,
     /// The code that the session ended with.
     pub ended: Option<String>,
+    /// The last refusal.
+    pub refusal: Value,
     /// The answers to its echoes.
     pub echoes: Vec<String>,
     /// What carries it.
@@ -50,6 +52,8 @@ pub struct Client {
     target: Target,
     history: History,
     ticket: String,
+    /// The token that it opened with.
+    token: Option<String>,
     link: u64,
     count: u64,
     acknowledged: u64,
@@ -83,6 +87,7 @@ impl Client {
             member: String::new(),
             hello: Value::Null,
             ended: None,
+            refusal: Value::Null,
             echoes: Vec::new(),
             transport,
             comes_back: true,
@@ -91,6 +96,7 @@ impl Client {
             target: target.into(),
             history: history.clone(),
             ticket: String::new(),
+            token: members["token"].as_str().map(str::to_owned),
             link: 1,
             count: 0,
             acknowledged: 0,

@@ -93,7 +93,7 @@ impl MemoryEngine {
     }
 
     pub(super) fn user(&self, subject: &str) -> UserPresence {
-        let unknown = UserPresence { state: PresenceState::Offline, last_seen: None };
+        let unknown = UserPresence { state: PresenceState::Offline, sessions: 0, last_seen: None };
         let Ok(channel) = Channel::of_user(subject) else { return unknown };
         let shard = self.shards.lock(&channel);
         let members = shard.channels.get(&channel).and_then(Cell::members);
@@ -102,7 +102,7 @@ impl MemoryEngine {
                 UserPresence { last_seen: shard.last_seen.get(&channel).copied(), ..unknown }
             }
             state @ (PresenceState::Online | PresenceState::Away) => {
-                UserPresence { state, last_seen: None }
+                UserPresence { state, sessions: members.map_or(0, Members::count), last_seen: None }
             }
         }
     }

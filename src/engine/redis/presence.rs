@@ -139,7 +139,7 @@ impl Store {
         &self,
         subjects: &[String],
     ) -> Result<Vec<UserPresence>, EngineError> {
-        let unknown = UserPresence { state: PresenceState::Offline, last_seen: None };
+        let unknown = UserPresence { state: PresenceState::Offline, sessions: 0, last_seen: None };
         let mut found = vec![unknown; subjects.len()];
         let channels: Vec<_> = subjects.iter().map(|name| Channel::of_user(name).ok()).collect();
         for (server, _) in self.caller.router.all() {
@@ -236,11 +236,13 @@ impl Entry {
 fn user_of(value: Value) -> UserPresence {
     let read: Result<(Option<i64>, Option<i64>, Option<u64>), _> = redis::from_redis_value(value);
     let (online, away, seen) = read.unwrap_or_default();
-    let state = match (online.unwrap_or(0), away.unwrap_or(0)) {
+    let (online, away) = (online.unwrap_or(0).max(0), away.unwrap_or(0).max(0));
+    let state = match (online, away) {
         (1.., _) => PresenceState::Online,
         (_, 1..) => PresenceState::Away,
         _ => PresenceState::Offline,
     };
     let last_seen = seen.filter(|_| state == PresenceState::Offline);
-    UserPresence { state, last_seen }
+    let sessions = usize::try_from(online.saturating_add(away)).unwrap_or(usize::MAX);
+    UserPresence { state, sessions, last_seen }
 }

@@ -42,11 +42,13 @@ pub(super) struct State {
     pub(super) held: Vec<(SubId, Channel)>,
     /// The version of its record in the engine.
     pub(super) version: u64,
+    /// Whether it counts among its user's sessions.
+    pub(super) has_seat: bool,
     pub(super) stage: Stage,
     /// Who waits for it to be settled.
     pub(super) settled: Option<oneshot::Sender<()>>,
     /// What ends it if it stays after all.
-    pub(super) ends_with: Option<ErrorCode>,
+    pub(super) ends_with: Option<Refusal>,
 }
 
 /// A connection or request that belongs to the session now.
@@ -101,9 +103,15 @@ impl Driver {
                     let closed = Refusal::new(ErrorCode::SessionGone);
                     conn.port.close(Some(&closed), true);
                 }
-                let code = state.session.ended_with().unwrap_or(ErrorCode::SessionGone);
+                let why = state.session.ended_with();
                 if self.gateway.forget(self) {
+                    let code = why.map_or(ErrorCode::SessionGone, |why| why.code);
                     self.gateway.metrics.closed(code);
+                }
+                if let Some(why) = why.filter(|_| !self.feed) {
+                    let now = now_ms();
+                    let until = now + self.gateway.settings.window;
+                    self.gateway.endings.remember(self.id, why, now, until);
                 }
             }
         }

@@ -17,13 +17,14 @@ use parking_lot::Mutex;
 use crate::auth::Identity;
 use crate::engine::types::MemberId;
 use crate::hub::{Mailbox, Post, PostKind};
-use crate::protocol::channel::Channel;
-use crate::protocol::error::ErrorCode;
+use crate::protocol::channel::{Channel, USER_CHANNEL_PREFIX};
+use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::protocol::up::Numbered;
 use crate::session::Session;
 use crate::session::input::{AttachInput, ConnId, Effect, EventInput, Input, SubId, Target};
 use crate::telemetry::clock::{now_ms, wall_ms};
+use crate::telemetry::labels::Carrier;
 
 use self::drain::{Conn, State};
 use self::moving::{Stage, moved};
@@ -41,7 +42,7 @@ pub struct Driver {
     pub(super) reader: u128,
     /// Whether it only reads a feed: no presence, no ticket.
     pub(super) feed: bool,
-    /// The user whose place it takes.
+    /// The user that it is of.
     pub(super) user: Option<Arc<str>>,
     pub(super) gateway: Arc<Gateway>,
     me: Weak<Driver>,
@@ -59,11 +60,13 @@ pub(super) struct Begun {
     pub(super) version: u64,
     /// The highest fence that another node used for it; 0 where none did.
     pub(super) fence: u64,
+    /// Whether it counts among its user's sessions already.
+    pub(super) has_seat: bool,
 }
 
 impl Driver {
     pub(super) fn new(gateway: Arc<Gateway>, begun: Begun) -> Arc<Self> {
-        let user = begun.identity.user.clone().filter(|_| !begun.feed);
+        let user = begun.identity.user.clone();
         let state = State {
             session: begun.session,
             conns: Vec::new(),
@@ -73,6 +76,7 @@ impl Driver {
             wakes_at: 0,
             fence: begun.fence.max(first_fence()),
             version: begun.version,
+            has_seat: begun.has_seat,
             stage: Stage::Here,
             settled: None,
             ends_with: None,
@@ -95,6 +99,12 @@ impl Driver {
     /// Who the session is.
     pub fn identity(&self) -> Arc<Identity> {
         Arc::clone(&self.state.lock().identity)
+    }
+
+    /// What carries the session now, and whether its page is watched.
+    pub(super) fn carried(&self) -> (Carrier, bool) {
+        let state = self.state.lock();
+        (state.carrier.unwrap_or(Carrier::Detached), state.session.is_visible())
     }
 
     /// Whether the session reads a channel.
@@ -184,7 +194,7 @@ impl Driver {
     pub fn lost(&self, conn: ConnId) {
         let input = if self.feed {
             // A feed lives as long as its connection.
-            Input::End { code: ErrorCode::Closed }
+            Input::End { why: ErrorCode::Closed.into() }
         } else {
             Input::Lost { conn }
         };
@@ -217,8 +227,24 @@ impl Driver {
     }
 
     /// Ends the session.
-    pub fn end(&self, code: ErrorCode) {
-        self.handle(Input::End { code });
+    pub fn end(&self, why: impl Into<Refusal>) {
+        self.handle(Input::End { why: why.into() });
+    }
+
+    /// Whether it counts among its user's sessions.
+    pub(super) fn has_seat(&self) -> bool {
+        self.state.lock().has_seat
+    }
+
+    /// Whether a channel is its user's own.
+    pub(super) fn is_own(&self, channel: &Channel) -> bool {
+        let name = channel.as_str().strip_prefix(USER_CHANNEL_PREFIX);
+        name.is_some() && name == self.user.as_deref()
+    }
+
+    /// It counts among its user's sessions from here on.
+    pub(super) fn take_seat(&self) {
+        self.state.lock().has_seat = true;
     }
 
     /// A fresh token took effect.

@@ -60,8 +60,8 @@ impl State {
                 | Input::Up { .. }
                 | Input::Leaving
         );
-        if let (Stage::Frozen, Input::End { code }) = (self.stage, input) {
-            self.ends_with = Some(*code);
+        if let (Stage::Frozen, Input::End { why }) = (self.stage, input) {
+            self.ends_with = Some(why.clone());
         }
         !self.is_still() && (self.takes_client() || !of_client)
     }
@@ -102,6 +102,12 @@ impl Driver {
         self.state.lock().session.is_ended()
     }
 
+    /// Whether it is over because its user has too many: nothing of it is performed.
+    pub(in crate::gateway) fn was_refused(&self) -> bool {
+        let state = self.state.lock();
+        state.session.ended_with().is_some_and(|why| why.code == ErrorCode::TooManySessions)
+    }
+
     /// Whether it is gone from this node.
     pub(in crate::gateway) fn is_gone(&self) -> bool {
         self.state.lock().stage == Stage::Gone
@@ -129,8 +135,8 @@ impl Driver {
         let session = state.session.park(now_ms()).filter(|_| !in_flight)?;
         state.stage = Stage::Frozen;
         let identity = (&*state.identity).into();
-        let (fence, version) = (state.fence, state.version);
-        Some((Whole { session, at: wall_ms(), fence, control, identity }, version))
+        let State { fence, version, has_seat, .. } = *state;
+        Some((Whole { session, at: wall_ms(), fence, has_seat, control, identity }, version))
     }
 
     /// It stays. What did not come meanwhile is read again, and the client sends again what was not
@@ -154,8 +160,8 @@ impl Driver {
                 state.session.handle(missed, now_ms());
             }
         }
-        if let Some(code) = state.ends_with.take() {
-            state.session.handle(Input::End { code }, now_ms());
+        if let Some(why) = state.ends_with.take() {
+            state.session.handle(Input::End { why }, now_ms());
         }
         self.drain(&mut state, true);
     }

@@ -338,7 +338,7 @@ impl Connection {
             }
             Up::Link(LinkUp::Leaving) => driver.last_words(conn, Input::Leaving),
             Up::Link(LinkUp::Close) => {
-                driver.last_words(conn, Input::End { code: ErrorCode::Closed });
+                driver.last_words(conn, Input::End { why: ErrorCode::Closed.into() });
             }
             Up::Link(LinkUp::Open(_) | LinkUp::Candidate { .. }) => {
                 let why = "this connection has begun";

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use crate::gateway::driver::Driver;
 use crate::gateway::link::LinkPort;
 use crate::gateway::open::{self, Opener};
-use crate::gateway::{Gateway, rebuild, resume};
+use crate::gateway::{Gateway, resume};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::up::{LinkUp, Up};
 use crate::session::input::{ConnId, ConnKind};
@@ -36,9 +36,8 @@ impl Opening {
         Ok(match frame {
             Up::Link(LinkUp::Open(head)) => Box::pin(async move {
                 let (kind, nonce, bearer) = (ConnKind::Push, nonce.as_str(), bearer.as_deref());
-                let again = rebuild::claim(&gateway, &head, bearer).await;
                 let opener = Opener { conn, nonce, kind, bearer, port };
-                open::open(&gateway, opener, *head, again.as_ref()).map(|(driver, _)| driver)
+                open::open(&gateway, opener, *head).await.map(|(driver, _)| driver)
             }),
             Up::Link(LinkUp::Candidate { ticket, .. }) => {
                 Box::pin(

@@ -21,8 +21,11 @@ impl Client {
         let subs: Vec<_> = channels.iter().map(sub).collect();
         (self.count, self.acknowledged) = (0, 0);
         let link = self.link + 1;
-        let open =
-            json!({ "l": "open", "v": 1, "ticket": self.ticket, "link": link, "subs": subs });
+        let (ticket, token) = (&self.ticket, &self.token);
+        let mut open = json!({ "l": "open", "v": 1, "ticket": ticket, "link": link, "subs": subs });
+        if let Some(token) = token {
+            open["token"] = token.as_str().into();
+        }
         self.uplink.restart();
         self.frames.clear();
         self.begin(self.transport, &open).await.unwrap_or_else(|refusal| panic!("{refusal}"));

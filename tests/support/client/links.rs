@@ -126,6 +126,7 @@ impl Client {
     }
 
     fn refused(&mut self, conn: u64, error: &Value) {
+        self.refusal = error.clone();
         if text(error, "scope") == "session"
             || matches!(text(error, "code"), "session_gone" | "bad_ticket" | "token_expired")
         {
