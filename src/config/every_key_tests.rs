@@ -59,6 +59,7 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
         ("auth.issuer" | "auth.audience" | "auth.cookie" | "engine.redis.ca_file", _) => {
             Value::String(format!("x{step}"))
         }
+        ("limits.sessions_per_user_over", _) => text("oldest"),
         ("telemetry.log", _) => text("debug"),
         ("telemetry.format", _) => text("json"),
         ("namespaces.@user.presence", _) => text("members"),

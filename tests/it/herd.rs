@@ -40,7 +40,7 @@ async fn comes(servers: Servers, transport: Transport) -> (Client, Vec<u64>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_herd_is_admitted_at_the_rate_and_each_is_told_when_to_come_back() {
     // demand: 97
-    // spec: B4
+    // spec: B4, M46
     let servers = narrow();
     let transports = Transport::ALL.into_iter().cycle().take(MANY);
     let herd: Vec<_> = transports.map(|by| tokio::spawn(comes(servers.clone(), by))).collect();

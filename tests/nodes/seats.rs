@@ -46,7 +46,7 @@ fn members(answer: &Value) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_session_too_many_is_refused_on_every_node_and_a_resume_or_a_rebuild_is_not() {
     // demand: 26
-    // spec: B1, S5
+    // spec: B1, S5, M45
     let mut fleet = Fleet::start(3, &[("limits.sessions_per_user", "5")]).await;
     let (user, history) = (unique("user"), History::default());
     // Nobody answers these: they count for nobody.
@@ -96,7 +96,7 @@ async fn one_session_too_many_is_refused_on_every_node_and_a_resume_or_a_rebuild
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_oldest_makes_room_it_is_told_on_whichever_node_it_is() {
     // demand: 26
-    // spec: B1, S6
+    // spec: B1, S6, M45
     let over = [("limits.sessions_per_user", "2"), ("limits.sessions_per_user_over", "'oldest'")];
     let fleet = Fleet::start(3, &over).await;
     let history = History::default();
@@ -120,7 +120,7 @@ async fn where_the_oldest_makes_room_it_is_told_on_whichever_node_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_node_lists_a_users_sessions_and_where_they_are_and_forgets_those_of_a_lost_node() {
     // demand: 37
-    // spec: R1
+    // spec: R1, R7
     let mut fleet = Fleet::start(3, &[]).await;
     let (user, history) = (unique("user"), History::default());
     let mut clients = Vec::new();
