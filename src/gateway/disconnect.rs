@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::types::EngineError;
-use crate::protocol::channel::Channel;
 use crate::protocol::error::{ErrorCode, Refusal};
 
 use super::driver::Driver;
@@ -68,13 +67,12 @@ pub async fn disconnect(gateway: &Gateway, whose: Whose) -> Result<usize, Refusa
         return Ok(here(gateway, &whose));
     }
     let failed = |error: EngineError| engine_refusal(&error);
-    let own = match &whose {
-        Whose::User(user) => Channel::of_user(user).ok(),
-        Whose::Member(_) => None,
-    };
-    let elsewhere = match own {
-        Some(own) => gateway.engine.members(&own).await.map_err(failed)?.count,
-        None => 0,
+    let elsewhere = match &whose {
+        Whose::User(user) => {
+            let found = gateway.engine.users(std::slice::from_ref(user)).await.map_err(failed)?;
+            found.first().map_or(0, |user| user.sessions)
+        }
+        Whose::Member(_) | Whose::Seat { .. } => 0,
     };
     let ended = here(gateway, &whose);
     control::say_disconnect(gateway, whose).await.map_err(failed)?;
