@@ -39,7 +39,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Grants by pattern, and the user's own channel, which they may always subscribe to and read.
+    /// Grants by pattern, and the user's own channel, of which they may see all, always.
     pub fn new(grants: BTreeMap<Pattern, Vec<Right>>, own: Option<Channel>) -> Self {
         let grant =
             |(pattern, rights): (Pattern, Vec<Right>)| (pattern, rights.into_iter().collect());
@@ -56,7 +56,7 @@ impl Capabilities {
     /// Whether any grant allows this right on this channel.
     pub fn allows(&self, channel: &Channel, right: Right) -> bool {
         let own = self.own.as_ref() == Some(channel);
-        (own && matches!(right, Right::Subscribe | Right::History))
+        (own && right != Right::Publish)
             || self
                 .grants
                 .iter()
@@ -136,6 +136,7 @@ mod tests {
         let own = Channel::parse("@user:bob").unwrap();
         assert!(caps.allows(&own, Right::Subscribe));
         assert!(caps.allows(&own, Right::History));
+        assert!(caps.allows(&own, Right::Presence));
         assert!(!caps.allows(&own, Right::Publish));
         assert!(!caps.allows(&Channel::parse("@user:bobby").unwrap(), Right::Subscribe));
     }

@@ -9,7 +9,7 @@ use crate::protocol::frame::Frame;
 use crate::protocol::up::Command;
 
 use super::driver::Driver;
-use super::{history, presence, publish, resume, tickets};
+use super::{history, presence, publish, resume, subscribe, tickets};
 
 #[derive(serde::Serialize)]
 struct Expires {
@@ -51,8 +51,14 @@ pub(super) async fn perform(driver: &Arc<Driver>, seq: u64, command: Command) ->
         Command::FeedTicket(channels) => {
             feed_ticket(driver, channels).map(|answer| down::ok(seq, &answer))
         }
+        Command::Subscribe(wanted) => {
+            let watched = subscribe::watch(driver, seq, &wanted);
+            return watched.unwrap_or_else(|refusal| {
+                down::frame_error(&refusal, Some(seq), Some(&wanted.ch))
+            });
+        }
         // The session performs these itself.
-        Command::Subscribe(_) | Command::Unsubscribe(_) | Command::Away(_) | Command::Noop => {
+        Command::Unsubscribe(_) | Command::Away(_) | Command::Noop => {
             Err(ErrorCode::Internal.into())
         }
     };

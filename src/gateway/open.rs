@@ -10,6 +10,7 @@ use crate::protocol::channel::Channel;
 use crate::protocol::down::{Hello, Limits, LinkDown, Me, Opened, OutboxBound, PingMs};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
+use crate::protocol::position::Since;
 use crate::protocol::up::{Open, Subscribe, VERSION};
 use crate::session::input::{ConnId, ConnKind, Input};
 use crate::session::{Begin, Millis, Session};
@@ -170,6 +171,11 @@ fn hello(
     LinkDown::Hello(Hello { v: VERSION, via: &via, nonce, opened: Some(opened) }).encode()
 }
 
+/// The user's own channel is an inbox: a device without a position there gets what is retained.
+fn retained(driver: &Driver, channel: &Channel) -> Option<Since> {
+    driver.is_own(channel).then_some(Since::Oldest)
+}
+
 /// The user's own channel, those that everyone joins, and those that the `open` named.
 fn subscribe_first(gateway: &Gateway, driver: &Driver, asked: Vec<Subscribe>) {
     let own = driver.identity().user.as_deref().and_then(|user| Channel::of_user(user).ok());
@@ -178,11 +184,13 @@ fn subscribe_first(gateway: &Gateway, driver: &Driver, asked: Vec<Subscribe>) {
     let asked_for = |ch: &Channel| asked.iter().any(|sub| sub.ch == *ch);
     let more: Vec<_> = own.into_iter().chain(everyones).filter(|ch| !asked_for(ch)).collect();
     driver.with(|session| {
-        for sub in asked {
+        for mut sub in asked {
+            sub.since = sub.since.or_else(|| retained(driver, &sub.ch));
             session.subscribe(sub);
         }
         for ch in more {
-            session.subscribe(Subscribe { ch, since: None, presence: false });
+            let since = retained(driver, &ch);
+            session.subscribe(Subscribe { ch, since, presence: false });
         }
     });
 }

@@ -13,6 +13,7 @@ use crate::protocol::down;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::protocol::position::{Position, Since};
+use crate::protocol::up::Subscribe;
 use crate::session::input::{ChannelKind, Start, SubId};
 
 use super::driver::Driver;
@@ -34,9 +35,9 @@ pub(super) async fn begin(
     wanted: &Wanted,
     re: Option<u64>,
 ) -> Result<Start, Frame> {
-    let refused = |refusal: Refusal| down::frame_error(&refusal, re, Some(&wanted.channel));
-    let rules = may(driver, wanted).map_err(refused)?;
     let channel = &wanted.channel;
+    let refused = |refusal: Refusal| down::frame_error(&refusal, re, Some(channel));
+    let rules = may(driver, channel, wanted.presence).map_err(refused)?;
     register(driver, wanted.sub, channel).await.map_err(|error| refused(engine_refusal(&error)))?;
     match start(driver, wanted, &rules).await {
         Ok(start) => Ok(start),
@@ -84,18 +85,27 @@ async fn give_back(driver: &Driver, sub: SubId, channel: &Channel) {
     gateway.interest.release(&*gateway.engine, channel).await;
 }
 
-fn may(driver: &Driver, wanted: &Wanted) -> Result<Rules, Refusal> {
-    let rules = Rules::of(&driver.gateway.config, &wanted.channel)?;
+/// One that reads a channel sees who is there from here on.
+/// # Errors
+/// As for a subscription that asks for it at once.
+pub(super) fn watch(driver: &Driver, seq: u64, wanted: &Subscribe) -> Result<Frame, Refusal> {
+    may(driver, &wanted.ch, true)?;
+    let watched = driver.with(|session| session.watch(&wanted.ch, seq));
+    watched.ok_or_else(|| ErrorCode::NotSubscribed.into())
+}
+
+fn may(driver: &Driver, channel: &Channel, presence: bool) -> Result<Rules, Refusal> {
+    let rules = Rules::of(&driver.gateway.config, channel)?;
     let identity = driver.identity();
-    if !may_read(&identity, &rules, &wanted.channel) {
+    if !may_read(&identity, &rules, channel) {
         return Err(ErrorCode::Forbidden.into());
     }
-    if wanted.presence {
+    if presence {
         if !lists(&rules) {
             let detail = "this namespace has no presence";
             return Err(Refusal::new(ErrorCode::NotProvided).because(detail));
         }
-        if !presence::may_see(&identity, &rules, &wanted.channel) {
+        if !presence::may_see(&identity, &rules, channel) {
             return Err(ErrorCode::Forbidden.into());
         }
     }

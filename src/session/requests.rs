@@ -9,7 +9,7 @@ use crate::protocol::up::{Command, Numbered, Subscribe};
 use super::deliver::refused;
 use super::input::{ChannelKind, ConnId, Effect, SubId};
 use super::outbox::Body;
-use super::subs::{Answer, Sub};
+use super::subs::{Answer, MembersPhase, Sub};
 use super::{Millis, Session};
 
 impl Session {
@@ -134,7 +134,10 @@ impl Session {
     }
 
     fn on_subscribe(&mut self, seq: u64, wanted: Subscribe) {
-        if let Some(sub) = self.subs.of_channel(&wanted.ch) {
+        if self.subs.of_channel(&wanted.ch).is_some_and(|sub| sub.begins_to_watch(&wanted)) {
+            let command = Command::Subscribe(wanted);
+            self.effect(Effect::Command { seq, command });
+        } else if let Some(sub) = self.subs.of_channel(&wanted.ch) {
             let answer = self.stands(sub, Some(seq)).unwrap_or_else(|| {
                 refused(seq, &Refusal::new(ErrorCode::RateLimited).because("it is beginning"))
             });
@@ -145,6 +148,18 @@ impl Session {
         } else {
             self.begin_sub(wanted, Some(seq));
         }
+    }
+
+    /// Changes of presence are sent from here on, the list of members first. Returns the answer to
+    /// the frame that asked for it; nothing where the channel is read no more.
+    pub fn watch(&mut self, channel: &Channel, seq: u64) -> Option<Frame> {
+        let id = self.subs.of_channel(channel)?.id;
+        let sub = self.subs.get_mut(id)?;
+        if !std::mem::replace(&mut sub.watches, true) {
+            sub.members = MembersPhase::Stale { not_before: 0 };
+            self.subs.reading = true;
+        }
+        self.subs.get(id).and_then(|sub| self.stands(sub, Some(seq)))
     }
 
     fn begin_sub(&mut self, wanted: Subscribe, re: Option<u64>) {

@@ -3,6 +3,7 @@
 use crate::protocol::channel::Channel;
 use crate::protocol::frame::Frame;
 use crate::protocol::position::{Epoch, Position, Tag};
+use crate::protocol::up::Subscribe;
 
 use super::Millis;
 use super::input::{ChannelKind, EventInput, SubId};
@@ -115,6 +116,11 @@ impl Sub {
             MembersPhase::Fresh | MembersPhase::Reading { .. } => None,
         };
         [page, members].into_iter().flatten().min()
+    }
+
+    /// Whether somebody asks to see who is there, who did not before.
+    pub(super) fn begins_to_watch(&self, wanted: &Subscribe) -> bool {
+        wanted.presence && !self.watches && !self.is_pending()
     }
 
     /// The offset it stands at.

@@ -15,7 +15,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod devices;
 mod fleet;
+mod inbox;
 mod losing;
 mod moving;
 mod real;

@@ -20,7 +20,7 @@ const LOST: &str = "throughline_leases_lost_total";
 /// Nodes, and the Redis that they share.
 pub(crate) struct Fleet {
     pub(crate) nodes: Vec<Server>,
-    _redis: Redis,
+    pub(crate) redis: Redis,
 }
 
 impl Fleet {
@@ -31,7 +31,7 @@ impl Fleet {
             let setup = Setup::suite().set("engine.url", &format!("'{}'", redis.url()));
             settings.iter().fold(setup, |setup, (key, value)| setup.set(key, value)).start()
         };
-        let fleet = Self { nodes: (0..many).map(start).collect(), _redis: redis };
+        let fleet = Self { nodes: (0..many).map(start).collect(), redis };
         for node in 0..many {
             let ready = Request::get("/ready");
             while ready.send(fleet.at(node)).await.expect("an answer").status != 200 {

@@ -20,7 +20,7 @@ use crate::hub::{Mailbox, Post, PostKind};
 use crate::protocol::channel::{Channel, USER_CHANNEL_PREFIX};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
-use crate::protocol::up::Numbered;
+use crate::protocol::up::{Command, Numbered};
 use crate::session::Session;
 use crate::session::input::{AttachInput, ConnId, Effect, EventInput, Input, SubId, Target};
 use crate::telemetry::clock::{now_ms, wall_ms};
@@ -169,8 +169,9 @@ impl Driver {
         conn: ConnId,
         mut attach: AttachInput,
         via: Option<&str>,
-        frames: Vec<Numbered>,
+        mut frames: Vec<Numbered>,
     ) {
+        frames.iter_mut().for_each(|frame| self.keep_own(frame));
         self.contained(|state| {
             if let Some(nonce) = via {
                 let named = state.conns.iter().find(|conn| &*conn.nonce == nonce);
@@ -181,8 +182,17 @@ impl Driver {
     }
 
     /// A session frame on a WebSocket.
-    pub fn up(&self, conn: ConnId, frame: Numbered) {
+    pub fn up(&self, conn: ConnId, mut frame: Numbered) {
+        self.keep_own(&mut frame);
         self.handle(Input::Up { conn, frame });
+    }
+
+    /// A session stays in its user's own channel: there it is counted and seen.
+    fn keep_own(&self, frame: &mut Numbered) {
+        if matches!(&frame.command, Ok(Command::Unsubscribe(channel)) if self.is_own(channel)) {
+            let why = "a session stays in its user's own channel";
+            frame.command = Err(Refusal::new(ErrorCode::NotProvided).because(why));
+        }
     }
 
     /// The connection takes frames again.
