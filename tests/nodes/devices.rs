@@ -92,8 +92,8 @@ async fn a_session_may_begin_to_watch_what_it_reads_and_stays_in_its_own_channel
         let listed = client.until_kind("members").await;
         assert_eq!(text(&listed["members"][0], "id"), client.member);
         client.call(json!({ "t": "away", "away": true })).await;
-        let me = client.member.clone();
-        sees(&mut client, "update", &me, Some("away")).await;
+        let update = client.until_kind("update").await;
+        assert_eq!((who(&update), text(&update["member"], "state")), (&*client.member, "away"));
         let refused = client.call(watch(&ch)).await;
         assert_eq!(text(&refused, "code"), "forbidden", "{transport:?}");
         let stays = client.call(json!({ "t": "unsubscribe", "ch": own })).await;
