@@ -171,7 +171,9 @@ impl Driver {
         via: Option<&str>,
         mut frames: Vec<Numbered>,
     ) {
-        frames.iter_mut().for_each(|frame| self.keep_own(frame));
+        for frame in &mut frames {
+            self.keep_own(frame);
+        }
         self.contained(|state| {
             if let Some(nonce) = via {
                 let named = state.conns.iter().find(|conn| &*conn.nonce == nonce);
