@@ -2,6 +2,9 @@
 //! end) a run broke, as far as its clients saw.
 
 mod delivery;
+#[cfg(test)]
+mod loss_tests;
+mod losses;
 mod presence;
 mod publishing;
 #[cfg(test)]
@@ -46,11 +49,28 @@ pub fn check(history: &[Record]) -> Vec<Violation> {
     verdict.0
 }
 
+/// Every clause that a history of a fleet under faults breaks: those of `check`, and that a gap is
+/// told where something was lost and nowhere else, and that a leave comes once over all observers.
+pub fn check_faults(history: &[Record]) -> Vec<Violation> {
+    let mut verdict = Verdict(check(history));
+    losses::check(history, &mut verdict);
+    presence::check_fleet(history, &mut verdict);
+    verdict.0
+}
+
 /// Fails with what a history breaks.
 pub fn assert_keeps_the_contract(history: &[Record]) {
-    let violations = check(history);
+    assert_none(&check(history));
+}
+
+/// Fails with what a history of a fleet under faults breaks.
+pub fn assert_survives(history: &[Record]) {
+    assert_none(&check_faults(history));
+}
+
+fn assert_none(violations: &[Violation]) {
     let mut by_clause: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for Violation { clause, detail } in &violations {
+    for Violation { clause, detail } in violations {
         by_clause.entry(clause).or_default().push(detail);
     }
     for details in by_clause.values_mut() {
@@ -74,8 +94,14 @@ fn links(history: &[Record], verdict: &mut Verdict) {
     let mut superseded = HashSet::new();
     let mut numbers = HashMap::new();
     let mut highest = HashMap::new();
+    // A client whose session is gone opens another, which numbers anew.
+    let mut sessions: HashMap<&String, usize> = HashMap::new();
     for record in history {
         match record {
+            Record::Opened { client, .. } => {
+                *sessions.entry(client).or_default() += 1;
+                highest.remove(client);
+            }
             Record::Arrived { client, conn, brought: Brought::Superseded } => {
                 superseded.insert((client, conn));
             }
@@ -86,7 +112,8 @@ fn links(history: &[Record], verdict: &mut Verdict) {
                 });
             }
             Record::Numbered { client, link, number, frame } => {
-                let first = numbers.entry((client, link, number)).or_insert(frame);
+                let session = sessions.get(client).copied().unwrap_or_default();
+                let first = numbers.entry((client, session, link, number)).or_insert(frame);
                 verdict.unless(*first == frame, "S2", || {
                     format!("{client}: number {number} of link {link} is {first} and {frame}")
                 });

@@ -73,6 +73,11 @@ pub enum Record {
     Logged { ch: String, pos: Position, id: String },
     /// In the end the client was given all the time it needed.
     Quiet { client: String },
+    /// From here on what the log holds of this channel, or of every one, may be lost: its end, or
+    /// all of it.
+    LossBegins { ch: Option<String>, all: bool },
+    /// What was acknowledged from here on is kept.
+    LossEnds { ch: Option<String> },
 }
 
 /// What happened so far; clones share it.

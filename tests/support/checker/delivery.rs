@@ -49,6 +49,8 @@ pub(super) fn check(history: &[Record], verdict: &mut Verdict) {
                 let reading = readings.entry((client, ch)).or_default();
                 delivered(reading, (client, ch), (pos, id, by.as_deref()), verdict);
             }
+            // Who was told of one loss is told of the next.
+            Record::LossBegins { .. } => readings.values_mut().for_each(|r| r.gap = false),
             Record::Skipped { client, n } => *skipped.entry(client).or_default() += n,
             Record::CaughtUp { client, ch: Some(ch) } => {
                 readings.entry((client, ch)).or_default().replaying = false;
@@ -103,7 +105,8 @@ fn delivered(
         if same_epoch && pos.offset <= at {
             let clause = if pos.offset <= reading.began { "D6" } else { "D2" };
             verdict.broken(clause, place());
-        } else if !same_epoch || pos.offset != at + 1 {
+        } else if pos.offset != at + 1 {
+            // Another epoch alone is no break: a reader whose tag is proven goes on.
             verdict.broken("D1", place());
         }
     } else {

@@ -68,3 +68,64 @@ pub(super) fn check(history: &[Record], verdict: &mut Verdict) {
         }
     }
 }
+
+/// R1 over the fleet: whoever observes it, each join has one leave; and in the end every observer
+/// sees those who are there (R5, R6).
+pub(super) fn check_fleet(history: &[Record], verdict: &mut Verdict) {
+    let mut leaves: BTreeMap<(&str, &str), HashSet<u64>> = BTreeMap::new();
+    let mut joins: HashMap<(&str, &str), HashSet<u64>> = HashMap::new();
+    let mut member_of: HashMap<&str, &str> = HashMap::new();
+    let mut closed: HashSet<&str> = HashSet::new();
+    let mut reads: HashSet<(&str, &str)> = HashSet::new();
+    let mut seen: BTreeMap<(&str, &str), Seen<'_>> = BTreeMap::new();
+    for record in history {
+        match record {
+            Record::Opened { client, member } => {
+                member_of.insert(client, member);
+            }
+            Record::Closed { member, .. } => {
+                closed.insert(member);
+            }
+            Record::Subscribed { client, ch, .. } => {
+                reads.insert((client, ch));
+            }
+            Record::Presence { client, ch, v, change } => {
+                let list = seen.entry((client, ch)).or_default();
+                if *v <= list.v && !matches!(change, Change::Members(_)) {
+                    continue;
+                }
+                list.v = *v;
+                match change {
+                    Change::Members(all) => list.there = all.iter().map(String::as_str).collect(),
+                    Change::Update(_) => {}
+                    Change::Join(member) => {
+                        list.there.insert(member);
+                        joins.entry((ch, member)).or_default().insert(*v);
+                    }
+                    Change::Leave(member) => {
+                        list.there.remove(member.as_str());
+                        leaves.entry((ch, member)).or_default().insert(*v);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    for ((ch, member), left) in leaves {
+        let joined = joins.get(&(ch, member)).map_or(1, HashSet::len).max(1);
+        verdict.unless(left.len() <= joined, "R1", || {
+            format!("{member} joined {ch} {joined} times and left it at {left:?}")
+        });
+    }
+    let quiet = super::quiet(history);
+    for ((observer, ch), list) in seen.iter().filter(|((observer, _), _)| quiet.contains(observer))
+    {
+        let there = reads.iter().filter(|(client, of)| of == ch && quiet.contains(client));
+        let there = there.filter_map(|(client, _)| member_of.get(client));
+        let missing: Vec<_> =
+            there.filter(|who| !closed.contains(*who) && !list.there.contains(*who)).collect();
+        verdict.unless(missing.is_empty(), "R5", || {
+            format!("{observer}: {missing:?} are in {ch} and are not seen there")
+        });
+    }
+}

@@ -6,6 +6,7 @@ use throughline::protocol::position::Position;
 
 use super::super::history::{Outcome, Record};
 use super::Verdict;
+use super::losses::Lost;
 
 /// An offset of a channel, as long as its log is whole.
 type Place = (String, String, u64);
@@ -29,18 +30,20 @@ pub(super) fn check(history: &[Record], verdict: &mut Verdict) {
 
 /// P1, O1: what was acknowledged is in the log, as far back as the log goes.
 fn stored(history: &[Record], verdict: &mut Verdict) {
-    let mut logs: HashMap<(&str, String), Log<'_>> = HashMap::new();
+    let mut logs: HashMap<&str, Log<'_>> = HashMap::new();
     for record in history {
         if let Record::Logged { ch, pos, id } = record {
-            let log = logs.entry((ch, pos.epoch.as_str().to_owned())).or_default();
-            log.insert(pos.offset, (id, pos));
+            logs.entry(ch).or_default().insert(pos.offset, (id, pos));
         }
     }
-    for record in history {
+    let lost = Lost::of(history);
+    for (at, record) in history.iter().enumerate() {
         let Record::Answered { ch, id, outcome: Outcome::Stored(pos, _), .. } = record else {
             continue;
         };
-        let Some(log) = logs.get(&(ch.as_str(), pos.epoch.as_str().to_owned())) else { continue };
+        let Some(log) = logs.get(ch.as_str()).filter(|_| !lost.may_be_gone(ch, at)) else {
+            continue;
+        };
         let oldest = log.keys().next().copied().unwrap_or_default();
         if pos.offset < oldest {
             continue;
@@ -57,6 +60,8 @@ fn outcomes(history: &[Record], verdict: &mut Verdict) {
     let mut delivered: HashSet<(&str, &str)> = HashSet::new();
     for record in history {
         match record {
+            // Another session of the client numbers its frames anew.
+            Record::Opened { client, .. } => by_seq.retain(|(who, _)| who != client),
             Record::Answered { client, ch, id, seq, outcome } => {
                 answered.entry((ch, id)).or_default().push(outcome);
                 if let Some(seq) = seq {
@@ -90,22 +95,25 @@ fn outcomes(history: &[Record], verdict: &mut Verdict) {
 
 /// P3: one id has one position, and only its first answer may say that it is new.
 fn answers_agree(history: &[Record], verdict: &mut Verdict) {
-    let mut first: HashMap<(&str, &str), &Position> = HashMap::new();
-    for record in history {
+    let lost = Lost::of(history);
+    let mut first: HashMap<(&str, &str), (usize, &Position)> = HashMap::new();
+    for (at, record) in history.iter().enumerate() {
         let Record::Answered { ch, id, outcome: Outcome::Stored(pos, duplicate), .. } = record
         else {
             continue;
         };
         match first.get(&(ch.as_str(), id.as_str())) {
-            None => {
-                first.insert((ch, id), pos);
+            Some((then, before)) if !lost.may_be_gone(ch, *then) || *before == pos => verdict
+                .unless(*before == pos && *duplicate, "P3", || {
+                    format!("{ch}: {id} was stored at {before}, then at {pos}")
+                }),
+            _ => {
+                first.insert((ch, id), (at, pos));
             }
-            Some(before) => verdict.unless(*before == pos && *duplicate, "P3", || {
-                format!("{ch}: {id} was stored at {before}, then at {pos}")
-            }),
         }
     }
     let batches: HashMap<(&str, &str), u64> = sent(history);
+    let before: HashSet<_> = lost.sent_before(history);
     let mut places: HashMap<(&str, &str), BTreeSet<(String, u64)>> = HashMap::new();
     for record in history {
         if let Record::Delivered { ch, id, pos, .. } | Record::Logged { ch, id, pos } = record {
@@ -115,7 +123,8 @@ fn answers_agree(history: &[Record], verdict: &mut Verdict) {
     }
     for ((ch, id), places) in places {
         let events = batches.get(&(ch, id)).copied().unwrap_or(1);
-        verdict.unless(places.len() as u64 <= events, "P3", || {
+        let kept = !before.contains(&(ch, id));
+        verdict.unless(!kept || places.len() as u64 <= events, "P3", || {
             format!("{ch}: {id} is stored {} times", places.len())
         });
     }
@@ -137,7 +146,8 @@ fn batches(history: &[Record], verdict: &mut Verdict) {
             places.entry((ch, id)).or_default().insert(pos.offset);
         }
     }
-    for (batch, events) in sent(history) {
+    let before = Lost::of(history).sent_before(history);
+    for (batch, events) in sent(history).into_iter().filter(|(batch, _)| !before.contains(batch)) {
         let Some(offsets) = places.get(&batch) else { continue };
         let (Some(first), Some(last)) = (offsets.first(), offsets.last()) else { continue };
         verdict.unless(offsets.len() as u64 == events && last - first + 1 == events, "P5", || {
