@@ -45,6 +45,12 @@ pub struct Client {
     pub transport: Transport,
     /// Whether it comes back by itself.
     pub comes_back: bool,
+    /// Whether it opens another session, at the positions it has, where its session is gone.
+    pub reopens: bool,
+    /// How many sessions it had that did not go on, in the end or in another's place.
+    pub lost: u64,
+    /// How many times its session went on after its node was lost.
+    pub rebuilt: u64,
     /// Whether it abandons a link whose pings are late.
     pub abandons: bool,
     /// How long its polls wait, in milliseconds.
@@ -61,6 +67,9 @@ pub struct Client {
     conns: HashMap<u64, Conn>,
     current: Option<u64>,
     deadline: Option<Instant>,
+    /// What it opened its session with.
+    open: Value,
+    durable: HashSet<String>,
     /// Links that this client ever took.
     own_links: HashSet<u64>,
     sender: mpsc::UnboundedSender<(u64, Incoming)>,
@@ -91,6 +100,9 @@ impl Client {
             echoes: Vec::new(),
             transport,
             comes_back: true,
+            reopens: false,
+            lost: 0,
+            rebuilt: 0,
             abandons: true,
             wait: 5_000,
             target: target.into(),
@@ -104,6 +116,8 @@ impl Client {
             conns: HashMap::new(),
             current: None,
             deadline: None,
+            open: Value::Null,
+            durable: HashSet::new(),
             own_links: HashSet::from([1]),
             sender,
             receiver,
@@ -116,6 +130,7 @@ impl Client {
         for (key, value) in members.as_object().into_iter().flatten() {
             open[key] = value.clone();
         }
+        client.open = open.clone();
         for sub in open["subs"].as_array().into_iter().flatten() {
             client.asks_since(sub);
         }
@@ -156,6 +171,9 @@ impl Client {
     pub async fn next_within(&mut self, within: Duration) -> Option<Value> {
         let until = Instant::now() + within;
         while self.frames.is_empty() {
+            if self.ended.is_some() && self.reopens && self.reopen(until).await {
+                continue;
+            }
             if self.ended.is_some() || !self.step(until).await {
                 return None;
             }

@@ -11,6 +11,7 @@
 
 pub mod checker;
 pub mod client;
+pub mod fleet;
 pub mod history;
 pub mod http;
 pub mod redis;

@@ -1,8 +1,9 @@
 //! The server as a process of its own, on a port that the system gives.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,11 @@ const SERVERS: &str = "THROUGHLINE_TEST_SERVERS";
 /// The key of the API in `suite.toml`.
 pub const API_KEY: &str = "suite";
 
+/// The configuration in a server's folder.
+const CONFIG: &str = "throughline.toml";
+
 /// A configuration: the suite's, and what a test lays on it.
+#[derive(Clone)]
 pub struct Setup(Table);
 
 impl Setup {
@@ -43,9 +48,17 @@ impl Setup {
         self
     }
 
+    /// A folder of its own that holds it.
+    pub(super) fn folder(&self) -> PathBuf {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(super::unique("server"));
+        std::fs::create_dir_all(&folder).expect("a folder of its own");
+        std::fs::write(folder.join(CONFIG), self.0.to_string()).expect("a configuration file");
+        folder
+    }
+
     /// Starts a server with it.
     pub fn start(self) -> Server {
-        Server::start(&self.0)
+        Server::start(&self)
     }
 
     /// Starts a server with it, for tests that take one or several alike.
@@ -53,6 +66,35 @@ impl Setup {
         let server = self.start();
         Servers { addresses: vec![server.address].into(), own: Some(Arc::new(server)) }
     }
+}
+
+/// Starts the program with the configuration in its folder, and waits until it says where it
+/// listens. What it logged is the error.
+pub(super) fn launch(folder: &Path, listen: &str) -> Result<(Child, SocketAddr), String> {
+    let log = File::options().create(true).append(true).open(folder.join("log"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+    // The suite's own settings are in the environment, where the server looks for its.
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.to_string_lossy().starts_with("THROUGHLINE_")) {
+        command.env_remove(name);
+    }
+    let mut child = command
+        .args(["serve", "--listen", listen, "--config"])
+        .arg(folder.join(CONFIG))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log.expect("a log file"))
+        .spawn()
+        .expect("the server starts");
+    let stdout = child.stdout.take().expect("its standard output");
+    let address = BufReader::new(stdout).lines().map_while(Result::ok).find_map(|line| {
+        line.strip_prefix("listening on http://").and_then(|address| address.parse().ok())
+    });
+    let Some(address) = address else {
+        let _ = child.wait();
+        return Err(std::fs::read_to_string(folder.join("log")).unwrap_or_default());
+    };
+    Ok((child, address))
 }
 
 /// A process; killed when dropped.
@@ -64,35 +106,10 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(config: &Table) -> Self {
-        let folder = super::unique("server");
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
-        std::fs::create_dir_all(&folder).expect("a folder of its own");
-        let file = folder.join("throughline.toml");
-        std::fs::write(&file, config.to_string()).expect("a configuration file");
-        let log = std::fs::File::create(folder.join("log")).expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-        // The suite's own settings are in the environment, where the server looks for its.
-        let settings = std::env::vars_os().map(|(name, _)| name);
-        for name in settings.filter(|name| name.to_string_lossy().starts_with("THROUGHLINE_")) {
-            command.env_remove(name);
-        }
-        let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("the server starts");
-        let stdout = child.stdout.take().expect("its standard output");
-        let address = BufReader::new(stdout).lines().map_while(Result::ok).find_map(|line| {
-            line.strip_prefix("listening on http://").and_then(|address| address.parse().ok())
-        });
-        let address = address.unwrap_or_else(|| {
-            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            panic!("the server did not say where it listens:\n{log}")
-        });
+    fn start(setup: &Setup) -> Self {
+        let folder = setup.folder();
+        let (child, address) = launch(&folder, "127.0.0.1:0")
+            .unwrap_or_else(|log| panic!("the server did not say where it listens:\n{log}"));
         Self { address, child, folder }
     }
 
@@ -171,6 +188,11 @@ impl Servers {
     /// One of them alone: for what only connections of one node can show.
     pub fn one(self) -> Self {
         Self { addresses: vec![self.pick()].into(), own: self.own }
+    }
+
+    /// Where they listen.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// One of them.

@@ -1,8 +1,13 @@
 //! Opening again in the place of a session that is gone with its node.
 
-use serde_json::json;
-use tokio::sync::mpsc;
+use std::time::Duration;
 
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::super::history::Record;
+use super::super::text;
 use super::{Client, Target};
 
 impl Client {
@@ -29,6 +34,54 @@ impl Client {
         self.uplink.restart();
         self.frames.clear();
         self.begin(self.transport, &open).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+        self.flush();
+    }
+
+    /// The same where it may take a while: each durable channel at the position that it has, until a
+    /// node takes it. False where there was no time for it.
+    pub(super) async fn reopen(&mut self, until: Instant) -> bool {
+        let mut open = self.open.clone();
+        for sub in open["subs"].as_array_mut().into_iter().flatten() {
+            let ch = text(sub, "ch").to_owned();
+            match self.since.get(&ch).filter(|_| self.durable.contains(&ch)) {
+                Some(position) => sub["since"] = position.to_string().into(),
+                // As the server says where it begins.
+                None => drop(self.since.remove(&ch)),
+            }
+        }
+        (open["l"], open["v"]) = ("open".into(), 1.into());
+        open["ticket"] = self.ticket.clone().into();
+        let (ended, member) = (self.ended.take(), self.member.clone());
+        while Instant::now() < until {
+            self.cut();
+            (self.sender, self.receiver) = mpsc::unbounded_channel();
+            self.hello = Value::Null;
+            (self.count, self.acknowledged) = (0, 0);
+            open["link"] = (self.link + 1).into();
+            let refusal = match self.begin(self.transport, &open).await {
+                Ok(()) => {
+                    self.began_again(member);
+                    return true;
+                }
+                Err(refusal) => refusal,
+            };
+            let retry = Duration::from_millis(refusal["retry_ms"].as_u64().unwrap_or(100));
+            sleep_until((Instant::now() + retry).min(until)).await;
+        }
+        self.ended = ended;
+        false
+    }
+
+    fn began_again(&mut self, before: String) {
+        let client = self.name.clone();
+        if self.hello["rebuilt"] == true {
+            self.rebuilt += 1;
+        } else {
+            self.lost += 1;
+            self.record(Record::Closed { client: client.clone(), member: before });
+        }
+        self.record(Record::Opened { client, member: self.member.clone() });
+        self.uplink.restart();
         self.flush();
     }
 

@@ -1,6 +1,7 @@
 //! Connections: each is a task that brings what it reads to the client's one queue.
 
 use std::io;
+use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
@@ -79,7 +80,7 @@ pub(super) fn websocket(to: &Target, id: u64, sender: &Sender) -> Conn {
     let (to, sender) = (to.clone(), sender.clone());
     let (out, lines) = mpsc::unbounded_channel();
     let task = tokio::spawn(async move {
-        let _ = carry_websocket(&to, lines, id, &sender).await;
+        rest_after(&carry_websocket(&to, lines, id, &sender).await).await;
         let _ = sender.send((id, Incoming::Gone));
     });
     conn(Carried::WebSocket, Some(out), task.abort_handle())
@@ -126,7 +127,7 @@ pub(super) fn stream(
     let request = Request::post(&target(kind), body(std::slice::from_ref(first)));
     let (to, sender) = (to.clone(), sender.clone());
     let task = tokio::spawn(async move {
-        let _ = carry_stream(&to, &request, id, &sender).await;
+        rest_after(&carry_stream(&to, &request, id, &sender).await).await;
         let _ = sender.send((id, Incoming::Gone));
     });
     conn(Carried::Stream, None, task.abort_handle())
@@ -166,7 +167,9 @@ pub(super) fn exchange(
     let request = Request::post(&target("x"), body(frames));
     let (to, sender) = (to.clone(), sender.clone());
     let task = tokio::spawn(async move {
-        let answer = carry_exchange(&to, &request).await.unwrap_or(Err(None));
+        let answer = carry_exchange(&to, &request).await;
+        rest_after(&answer).await;
+        let answer = answer.unwrap_or(Err(None));
         let _ = sender.send((id, Incoming::Answer(answer)));
     });
     conn(carried, None, task.abort_handle())
@@ -181,6 +184,13 @@ async fn carry_exchange(
         return Ok(Ok(serde_json::from_slice(&response.body).map_err(io::Error::other)?));
     }
     Ok(Err(Some(serde_json::from_slice(&response.body).map_err(io::Error::other)?)))
+}
+
+/// Who finds nobody does not ask again at once.
+async fn rest_after<T>(result: &io::Result<T>) {
+    if result.is_err() {
+        tokio::time::sleep(Duration::from_millis(rand::random_range(10..60))).await;
+    }
 }
 
 fn conn(carried: Carried, out: Option<mpsc::UnboundedSender<String>>, task: AbortHandle) -> Conn {

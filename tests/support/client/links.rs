@@ -18,6 +18,11 @@ impl Client {
         rand::random()
     }
 
+    /// How long a node is waited for: where others may answer, not for long.
+    fn patience(&self) -> Duration {
+        if self.reopens { PATIENCE / 6 } else { PATIENCE }
+    }
+
     /// Opens the session; its refusal is the error.
     pub(super) async fn begin(&mut self, transport: Transport, open: &Value) -> Result<(), Value> {
         self.link = open["link"].as_u64().unwrap_or(1);
@@ -36,20 +41,24 @@ impl Client {
         }
         self.conns.insert(id, Conn { link: Some(self.link), ..conn });
         self.current = Some(id);
-        let until = Instant::now() + PATIENCE;
-        self.comes_back = false;
+        let until = Instant::now() + self.patience();
         while self.hello.is_null() {
             let came = timeout_at(until, self.receiver.recv()).await;
-            let Ok(Some((conn, incoming))) = came else { panic!("no hello came") };
-            if let Incoming::Frame(frame) | Incoming::Answer(Err(Some(frame))) = &incoming
-                && text(frame, "l") == "error"
-            {
-                return Err(frame.clone());
+            let Ok(Some((conn, incoming))) = came else {
+                return Err(json!({ "code": "no hello came" }));
+            };
+            match &incoming {
+                Incoming::Frame(frame) | Incoming::Answer(Err(Some(frame)))
+                    if text(frame, "l") == "error" =>
+                {
+                    return Err(frame.clone());
+                }
+                Incoming::Gone | Incoming::Answer(Err(_)) => {
+                    return Err(json!({ "code": "the connection was cut before the hello" }));
+                }
+                _ => self.take(conn, incoming),
             }
-            assert!(!matches!(incoming, Incoming::Gone), "the connection was cut before the hello");
-            self.take(conn, incoming);
         }
-        self.comes_back = true;
         // The hello is answered, so that the session is no longer provisional.
         if open["ack"] != false && transport != Transport::Poll {
             self.acknowledge();
@@ -132,9 +141,8 @@ impl Client {
         {
             self.ended = Some(text(error, "code").to_owned());
         }
-        if let Some(ms) = error["retry_ms"].as_u64() {
-            self.not_before = Some(Instant::now() + Duration::from_millis(ms));
-        }
+        let retry = Duration::from_millis(error["retry_ms"].as_u64().unwrap_or(20));
+        self.not_before = Some(Instant::now() + retry);
         if self.current == Some(conn) {
             self.drop_link();
         }
@@ -216,7 +224,7 @@ impl Client {
         }
         self.rise();
         self.current = Some(id);
-        self.deadline = Some(Instant::now() + PATIENCE);
+        self.deadline = Some(Instant::now() + self.patience());
         let link = self.link;
         let Some(conn) = self.conns.get_mut(&id) else { return false };
         conn.link = Some(link);

@@ -45,6 +45,9 @@ impl Client {
             ("subscribed", Ok(pos)) => {
                 let since = self.since.insert(ch.clone(), pos.clone());
                 let durable = frame["durable"] == true;
+                if durable {
+                    self.durable.insert(ch.clone());
+                }
                 self.record(Record::Subscribed { client, ch, since, pos, durable });
             }
             ("gap", Ok(pos)) => {

@@ -1,0 +1,147 @@
+//! Several nodes over one backplane, each a process that can be killed, stopped and started again
+//! where it was.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::client::PATIENCE;
+use super::http::Request;
+use super::redis::free_port;
+use super::server::{Servers, Setup, launch};
+
+/// A node. Killed when dropped.
+pub struct Node {
+    /// Where it listens, whenever it runs.
+    pub address: SocketAddr,
+    folder: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+impl Node {
+    /// Starts it over an engine and waits until it listens.
+    pub fn start(setup: &Setup, engine: &str) -> Self {
+        let folder = setup.clone().set("engine.url", &format!("'{engine}'")).folder();
+        let start = |port| match launch(&folder, &format!("127.0.0.1:{port}")) {
+            Ok(started) => Some(started),
+            Err(log) if log.contains("in use") => None,
+            Err(log) => panic!("the node did not start:\n{log}"),
+        };
+        let (_, (child, address)) = free_port(start);
+        Self { address, folder, child: Mutex::new(Some(child)) }
+    }
+
+    /// Ends it at once.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Tells it to go away, and waits until it has.
+    pub async fn drain(&self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let mut child = self.child.lock().unwrap().take().expect("the node runs");
+        let until = Instant::now() + 4 * PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("its state") {
+                return status;
+            }
+            assert!(Instant::now() < until, "{} does not end:\n{}", self.address, self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Stops it where it is.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn cont(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Starts it again where it was, as another incarnation, and waits until it listens.
+    pub fn restart(&self) {
+        self.kill();
+        let started = launch(&self.folder, &self.address.to_string());
+        let (child, _) = started.unwrap_or_else(|log| panic!("the node did not start:\n{log}"));
+        *self.child.lock().unwrap() = Some(child);
+    }
+
+    /// What `/ready` answers: its status and its body. Nothing where it does not answer.
+    pub async fn ready(&self) -> Option<(u16, serde_json::Value)> {
+        let answer = Request::get("/ready").send(self.address).await.ok()?;
+        Some((answer.status, serde_json::from_slice(&answer.body).ok()?))
+    }
+
+    /// Waits until it is ready, within a bound.
+    pub async fn wait_until_ready(&self) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let ready = self.ready().await;
+            if ready.as_ref().is_some_and(|(status, _)| *status == 200) {
+                return;
+            }
+            assert!(Instant::now() < until, "not ready: {ready:?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// It alone.
+    pub fn servers(&self) -> Servers {
+        Servers::of(&[self.address])
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.lock().unwrap();
+        let pid = child.as_ref().and_then(|child| i32::try_from(child.id()).ok());
+        let pid = pid.and_then(Pid::from_raw).expect("the node runs");
+        kill_process(pid, signal).expect("the process is there");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("the node's log is in {}", self.folder.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Nodes that act as one.
+pub struct Fleet {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
+
+impl Fleet {
+    /// Starts a node over each of these engines and waits until all are ready.
+    pub async fn start(setup: &Setup, engines: &[String]) -> Self {
+        let nodes = engines.iter().map(|engine| Node::start(setup, engine)).collect();
+        let fleet = Self { nodes };
+        for node in &fleet.nodes {
+            node.wait_until_ready().await;
+        }
+        fleet
+    }
+
+    /// All of them, for clients: each request goes to one at random.
+    pub fn servers(&self) -> Servers {
+        Servers::of(&self.nodes.iter().map(|node| node.address).collect::<Vec<_>>())
+    }
+}
