@@ -49,6 +49,11 @@ fmt: client-js/node_modules ## Formats both languages
 	cargo fmt
 	cd client-js && npx biome check --write .
 
+.PHONY: faults
+faults: ## Breaks nodes, Redis and what is between them in every way; prints a row for each
+	scripts/setup.sh redis haproxy nginx
+	cargo test --test faults -- --include-ignored --test-threads 1 --nocapture
+
 .PHONY: bench
 bench: ## Measures the server beside a floor server, and fleets on one Redis, and prints tables
 	scripts/setup.sh redis

@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     reason = "a failed test is what a panic is for"
 )]
+#![allow(unreachable_pub, reason = "a test crate has no outside")]
 #![allow(
     clippy::pedantic,
     clippy::type_complexity,
@@ -15,5 +16,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backplane;
 mod balancers;
+mod counts;
+mod failover;
+mod harness;
+mod nodes;
 mod servers;
+mod wires;

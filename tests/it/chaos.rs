@@ -143,7 +143,9 @@ async fn act(run: &Run, client: &mut Client, shim: &Shim, channels: &[String], r
             let delay = Duration::from_millis(rng.random_range(0..60));
             let stall_down = rng.random_bool(0.2);
             let stall_up = rng.random_bool(0.1);
-            shim.weather(Weather { delay, split: rng.random_range(0..200), stall_down, stall_up });
+            let split = rng.random_range(0..200);
+            let rest = Weather::default();
+            shim.weather(Weather { delay, split, stall_down, stall_up, ..rest });
         }
         75..80 => shim.weather(Weather::default()),
         80..85 => {

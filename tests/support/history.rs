@@ -90,6 +90,11 @@ impl History {
         self.0.lock().push(record);
     }
 
+    /// What came after so many records.
+    pub fn after(&self, many: usize) -> Vec<Record> {
+        self.0.lock().get(many..).unwrap_or_default().to_vec()
+    }
+
     /// All of it.
     pub fn records(&self) -> Vec<Record> {
         self.0.lock().clone()

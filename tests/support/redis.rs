@@ -43,9 +43,11 @@ impl Options {
         Self::default()
     }
 
-    /// One more argument of `redis-server`: `("maxmemory", "10mb")`.
-    pub fn arg(mut self, name: &str, value: &str) -> Self {
-        self.args.extend([format!("--{name}"), value.to_owned()]);
+    /// One more setting of `redis.conf`: `("maxmemory", "10mb")`, with spaces between several
+    /// values.
+    pub fn arg(mut self, name: &str, values: &str) -> Self {
+        self.args.push(format!("--{name}"));
+        self.args.extend(values.split(' ').map(str::to_owned));
         self
     }
 
@@ -64,10 +66,7 @@ impl Options {
     /// default user may do everything still: `cli` is that one.
     pub fn user(mut self, user: &str, password: &str, rules: &str) -> Self {
         self.user = Some(format!("{user}:{password}"));
-        self.args.extend(["--user", user, "on"].map(str::to_owned));
-        self.args.push(format!(">{password}"));
-        self.args.extend(rules.split(' ').map(str::to_owned));
-        self
+        self.arg("user", &format!("{user} on >{password} {rules}"))
     }
 
     /// It follows the server at this address: another, or a shim before it.

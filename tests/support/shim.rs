@@ -32,8 +32,25 @@ pub struct Weather {
     pub stall_up: bool,
     /// How long each piece is held.
     pub delay: Duration,
+    /// How much longer each piece is held at most, as the dice say.
+    pub jitter: Duration,
     /// How many bytes are written at once at most; 0 for no bound.
     pub split: usize,
+    /// How many bytes pass in a second, each way of each connection; 0 for no bound.
+    pub bytes_per_second: usize,
+    /// Whether new connections are reset at once.
+    pub refuse: bool,
+}
+
+impl Weather {
+    /// How long a piece of so many bytes is held.
+    fn holds(&self, bytes: usize) -> Duration {
+        let jitter = self.jitter.mul_f64(rand::random());
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let rate = u32::try_from(self.bytes_per_second).unwrap_or(u32::MAX);
+        let throttle = (Duration::from_secs(1) * bytes).checked_div(rate).unwrap_or_default();
+        self.delay + jitter + throttle
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -61,11 +78,20 @@ impl Shim {
         let (servers, changes) = (servers.clone(), Arc::clone(&state));
         let accepts = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if changes.borrow().weather.refuse {
+                    let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
+                    continue;
+                }
                 let (to, changes) = (servers.pick(), changes.subscribe());
                 tokio::spawn(carry(client, to, changes));
             }
         });
         Self { address, state, accepts: accepts.abort_handle() }
+    }
+
+    /// Before one server, of whatever kind.
+    pub async fn to(address: SocketAddr) -> Self {
+        Self::before(&Servers::at([address])).await
     }
 
     /// Changes what happens to what passes.
@@ -120,9 +146,10 @@ async fn pass(
         if changes.wait_for(|state| !stalls(state)).await.is_err() || read == 0 {
             return guard.to.shutdown().await;
         }
-        let Weather { delay, split, .. } = changes.borrow().weather;
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+        let weather = changes.borrow().weather;
+        let (held, split) = (weather.holds(read), weather.split);
+        if !held.is_zero() {
+            tokio::time::sleep(held).await;
         }
         let split = if split == 0 { read } else { split };
         for piece in buffer[..read].chunks(split) {

@@ -216,7 +216,10 @@ impl Client {
         while self.conns.get(&id).is_some_and(|conn| conn.via.is_none()) {
             match timeout_at(until, self.receiver.recv()).await {
                 Ok(Some((conn, incoming))) => self.take(conn, incoming),
-                Ok(None) | Err(_) => return false,
+                Ok(None) | Err(_) => {
+                    self.conns.remove(&id).iter().for_each(Conn::abort);
+                    return false;
+                }
             }
         }
         if !self.conns.contains_key(&id) || self.ended.is_some() {

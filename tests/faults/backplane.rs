@@ -1,0 +1,111 @@
+//! What happens to a single Redis: FAULTS 8 to 14.
+
+use std::time::Duration;
+
+use crate::harness::stage::Stage;
+use crate::support::redis::{Options, Redis};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn everysec() -> Redis {
+    Redis::with(Options::new().append_only("everysec"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_comes_back_empty_is_told_to_every_reader() {
+    // spec: F1, F3
+    let redis = Redis::start();
+    let stage = Stage::start(&redis.url()).await;
+    let fault = async || {
+        redis.kill();
+        stage.run(SECOND).await;
+        redis.restart();
+    };
+    stage.losing(true, fault).await;
+    stage.finish("8 kill -9 of Redis without a log").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_comes_back_with_its_log_is_not_noticed() {
+    // spec: F3, R2
+    let redis = everysec();
+    let stage = Stage::start(&redis.url()).await;
+    redis.kill();
+    stage.run(2 * SECOND).await;
+    redis.restart();
+    stage.finish("9 kill -9 of Redis, AOF everysec").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_lost_its_end_is_told_and_issues_no_position_again() {
+    // spec: F2, D5
+    let redis = everysec();
+    let stage = Stage::start(&redis.url()).await;
+    stage.run(3 * SECOND).await;
+    let fault = async || {
+        redis.kill();
+        redis.truncate_aof(0.1);
+        redis.restart();
+    };
+    stage.losing(false, fault).await;
+    stage.finish("10 loss of power: 10 % of the AOF").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_restart_of_redis_in_order_is_not_noticed() {
+    // spec: F3, F4, R2
+    let redis = everysec();
+    let stage = Stage::start(&redis.url()).await;
+    redis.shut_down();
+    redis.restart();
+    stage.finish("11 SHUTDOWN of Redis and start").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_is_told_to_every_reader() {
+    // spec: F1, R5
+    let redis = everysec();
+    let stage = Stage::start(&redis.url()).await;
+    stage.losing(true, async || assert_eq!(redis.cli(&["FLUSHALL"]), "OK")).await;
+    stage.finish("12 FLUSHALL").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_deleted_key_is_told_to_the_readers_of_its_channel_alone() {
+    // spec: F1, F4
+    let redis = everysec();
+    let stage = Stage::start(&redis.url()).await;
+    for (kind, ch) in ["m", "s"].into_iter().zip(stage.load.durable()) {
+        let fault = async || {
+            let keys = redis.cli(&["KEYS", &format!("tl:*:{kind}:{ch}")]);
+            assert_eq!(redis.cli(&["DEL", &keys]), "1", "{keys}");
+        };
+        stage.losing_of(Some(ch), true, fault).await;
+    }
+    assert_eq!(redis.cli(&["SCRIPT", "FLUSH"]), "OK");
+    stage.finish("13 DEL of a key, SCRIPT FLUSH").await;
+}
+
+async fn stopped(time: Duration) {
+    let redis = Redis::start();
+    let stage = Stage::start(&redis.url()).await;
+    redis.stop();
+    stage.run(time).await;
+    redis.cont();
+    stage.finish(&format!("14 SIGSTOP of Redis for {time:?}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_stands_still_shortly_loses_and_repeats_nothing() {
+    // spec: P2, P3, F3, R2
+    stopped(3 * SECOND).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_redis_that_stands_still_for_longer_than_leases_makes_nobody_leave() {
+    // spec: P2, P3, F3, R2
+    stopped(30 * SECOND).await;
+}

@@ -1,0 +1,89 @@
+//! What the fleet asks of Redis, counted there.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::client::{Client, Transport};
+use crate::support::fleet::Fleet;
+use crate::support::history::History;
+use crate::support::redis::Redis;
+use crate::support::server::Setup;
+use crate::support::unique;
+use crate::support::websocket::Socket;
+
+/// What clients of Redis asked for that names a channel; not what scripts do.
+fn of<'a>(seen: &'a [String], ch: &str) -> Vec<&'a String> {
+    seen.iter().filter(|line| line.contains(ch) && !line.contains(" lua]")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_for_readers_on_three_nodes_is_one_command() {
+    let redis = Redis::start();
+    let fleet = Fleet::start(&Setup::suite(), &vec![redis.url(); 3]).await;
+    let (ch, history) = (unique("room:"), History::default());
+    let mut readers = Vec::new();
+    for index in 0..300 {
+        let node = fleet.nodes[index % 3].servers();
+        let open = json!({ "subs": [{ "ch": ch }] });
+        let mut client = Client::open(&node, Transport::WebSocket, open, &history).await;
+        client.until_kind("subscribed").await;
+        readers.push(client);
+    }
+    let monitor = redis.monitor();
+    fleet.nodes[0].servers().publish(&ch, "to all").await;
+    for reader in &mut readers {
+        assert_eq!(reader.data(&ch, 1).await, ["to all"]);
+    }
+    let seen = monitor.take();
+    assert_eq!(of(&seen, &ch).len(), 1, "{:#?}", of(&seen, &ch));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_goes_to_the_nodes_that_have_readers_of_its_channel() {
+    let redis = Redis::start();
+    let fleet = Fleet::start(&Setup::suite(), &vec![redis.url(); 3]).await;
+    let (ch, history) = (unique("room:"), History::default());
+    let open = json!({ "subs": [{ "ch": ch }] });
+    let second = fleet.nodes[1].servers();
+    let mut client = Client::open(&second, Transport::WebSocket, open, &history).await;
+    client.until_kind("subscribed").await;
+    fleet.nodes[0].servers().publish(&ch, "to one").await;
+    assert_eq!(client.data(&ch, 1).await, ["to one"]);
+    let name = redis.cli(&["PUBSUB", "CHANNELS", &format!("*{ch}*")]);
+    assert_eq!(redis.cli(&["PUBSUB", "NUMSUB", &name]), format!("{name}\n1"));
+}
+
+/// Commands that Redis ran in this time.
+async fn commands(redis: &Redis, time: Duration) -> u64 {
+    let total = || redis.info("total_commands_processed").parse::<u64>().expect("a number");
+    let before = total();
+    tokio::time::sleep(time).await;
+    total() - before
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn idle_sessions_cost_redis_nothing() {
+    let redis = Redis::start();
+    let setup = Setup::suite().set("session.ping_hidden", "'120s'");
+    let fleet = Fleet::start(&setup, &vec![redis.url(); 3]).await;
+    let channels: Vec<_> = (0..50).map(|_| unique("chat:")).collect();
+    let mut sockets = Vec::new();
+    let mut counts = Vec::new();
+    for many in [100, 10_000] {
+        while sockets.len() < many {
+            let (node, ch) = (&fleet.nodes[sockets.len() % 3], &channels[sockets.len() % 50]);
+            let open = json!({ "subs": [{ "ch": ch }], "visible": false });
+            let mut socket = Socket::open(node.address, open).await;
+            socket.until("subscribed").await;
+            socket.say(&json!({ "l": "pong", "count": 1 })).await;
+            sockets.push(socket);
+        }
+        // Joins are on their way still.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        counts.push(commands(&redis, Duration::from_secs(60)).await);
+    }
+    println!("commands in 60 s, idle: {} with 100 sessions, {} with 10000", counts[0], counts[1]);
+    assert!(counts[1].abs_diff(counts[0]) * 20 <= counts[0], "{counts:?}");
+}

@@ -1,0 +1,77 @@
+//! What happens to a Redis of several servers: FAULTS 15 to 19.
+
+use std::time::Duration;
+
+use crate::harness::stage::Stage;
+use crate::support::redis::cluster::Cluster;
+use crate::support::redis::sentinel::Sentinel;
+use crate::support::redis::{Options, Redis};
+use crate::support::shim::{Shim, Weather};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lagging_replica_did_not_have_is_told_when_it_becomes_the_master() {
+    // spec: F2, D5
+    let master = Redis::start();
+    let shim = Shim::to(([127, 0, 0, 1], master.port()).into()).await;
+    let replica = Redis::with(Options::new().replica_of("127.0.0.1", shim.address.port()));
+    replica.wait_in_sync();
+    let sentinel = Sentinel::over(SECOND, master, replica);
+    let stage = Stage::start(&sentinel.url()).await;
+    let fault = async || {
+        shim.weather(Weather { stall_down: true, ..Weather::default() });
+        stage.run(SECOND).await;
+        sentinel.servers[0].kill();
+        sentinel.wait_for_master(&sentinel.servers[1]);
+    };
+    stage.losing(false, fault).await;
+    stage.finish("15 failover to a lagging replica").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_to_a_replica_that_has_all_is_got_over() {
+    // spec: F2, F3, F4, R2
+    let sentinel = Sentinel::start(SECOND);
+    let stage = Stage::start(&sentinel.url()).await;
+    // Replication is asynchronous: what is on its way may be lost.
+    stage.losing(false, async || sentinel.fail_over()).await;
+    stage.finish("17 SENTINEL FAILOVER").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_master_that_dies_is_replaced() {
+    // spec: F2, F3, R2
+    let sentinel = Sentinel::start(SECOND);
+    let stage = Stage::start(&sentinel.url()).await;
+    let fault = async || {
+        sentinel.servers[0].kill();
+        sentinel.wait_for_master(&sentinel.servers[1]);
+    };
+    stage.losing(false, fault).await;
+    stage.finish("17 the master dies").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_that_move_under_load_are_not_noticed() {
+    // spec: F4, R2
+    let cluster = Cluster::start();
+    let stage = Stage::start(&cluster.url()).await;
+    for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+        cluster.reshard(from, to, 2_000);
+    }
+    stage.finish("18 reshard of 6000 slots").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_master_of_a_cluster_that_dies_and_comes_back_is_got_over() {
+    // spec: F3, F4, R2
+    let cluster = Cluster::with(&Options::new().append_only("everysec"));
+    let stage = Stage::start(&cluster.url()).await;
+    cluster.nodes[1].kill();
+    stage.run(4 * SECOND).await;
+    cluster.nodes[1].restart();
+    stage.finish("19 kill -9 of a master of a Cluster").await;
+}

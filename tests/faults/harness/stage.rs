@@ -1,0 +1,135 @@
+//! A scenario: a fleet under load, a fault, and one row of figures.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::load::{Load, Plan, troubles};
+use super::tracker::Tracker;
+use crate::support::checker::{assert_survives, check_faults};
+use crate::support::client::{Client, Transport};
+use crate::support::fleet::Fleet;
+use crate::support::history::{Outcome, Record};
+use crate::support::redis::Redis;
+use crate::support::server::Setup;
+use crate::support::shim::Shim;
+
+/// How many nodes there are.
+pub const NODES: usize = 3;
+
+/// A fleet under load.
+pub struct Stage {
+    /// The nodes.
+    pub fleet: Fleet,
+    /// The load.
+    pub load: Load,
+    tracker: Tracker,
+}
+
+impl Stage {
+    /// Starts the nodes over this engine, and the load.
+    pub async fn start(engine: &str) -> Self {
+        Self::with(&vec![engine.to_owned(); NODES], &Plan::default()).await
+    }
+
+    /// Starts a node over each of these engines, and this load, and waits until it flows.
+    pub async fn with(engines: &[String], plan: &Plan) -> Self {
+        let setup = Setup::suite()
+            .set("namespaces.chat.history.size", "100000")
+            .set("session.ping_visible", "'2s'");
+        let fleet = Fleet::start(&setup, engines).await;
+        let load = Load::start(fleet.servers(), plan).await;
+        let mut stage = Self { fleet, load, tracker: Tracker::default() };
+        let healed = stage.load.heal(&mut stage.tracker).await;
+        assert_eq!(healed.behind, 0, "the load does not flow before the fault");
+        stage
+    }
+
+    /// Starts the nodes before a single server, each through a shim of its own.
+    pub async fn shimmed(redis: &Redis, plan: &Plan) -> (Self, Vec<Shim>) {
+        let mut shims = Vec::new();
+        for _ in 0..NODES {
+            shims.push(Shim::to(([127, 0, 0, 1], redis.port()).into()).await);
+        }
+        let engines: Vec<_> = shims.iter().map(|shim| redis.url_by(shim.address.port())).collect();
+        (Self::with(&engines, plan).await, shims)
+    }
+
+    /// Lets the load run.
+    pub async fn run(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Kills a node, and with it sessions whose clients are gone too. Returns how long they were seen
+    /// in presence, and when 99 of 100 readers had what was published after it.
+    pub async fn kill_with_clients(&mut self, node: usize) -> (Duration, Duration) {
+        let (node, ch) = (&self.fleet.nodes[node], &self.load.durable()[0]);
+        let (history, mut gone) = (&self.load.history, Vec::new());
+        for transport in Transport::ALL {
+            let open = json!({ "subs": [{ "ch": ch }] });
+            let mut client = Client::open(&node.servers(), transport, open, history).await;
+            client.call(json!({ "t": "presence", "users": [] })).await;
+            gone.push(client);
+        }
+        let healed = self.load.heal(&mut self.tracker).await;
+        assert_eq!(healed.behind, 0);
+        node.kill();
+        for client in gone {
+            let (client, member) = (client.name.clone(), client.member.clone());
+            history.add(Record::Closed { client, member });
+        }
+        let mut tracker = std::mem::take(&mut self.tracker);
+        let mut second = Tracker::default();
+        let (healed, ghosts) =
+            tokio::join!(self.load.heal(&mut tracker), self.load.without_ghosts(&mut second));
+        self.tracker = tracker;
+        (ghosts, healed.nearly)
+    }
+
+    /// What is acknowledged up to the end of `fault` may be lost: the end of every log, or all.
+    pub async fn losing(&self, all: bool, fault: impl AsyncFnOnce()) {
+        self.losing_of(None, all, fault).await;
+    }
+
+    /// The same of one channel.
+    pub async fn losing_of(&self, ch: Option<&str>, all: bool, fault: impl AsyncFnOnce()) {
+        let ch = ch.map(str::to_owned);
+        self.load.history.add(Record::LossBegins { ch: ch.clone(), all });
+        fault().await;
+        // Answers that are on their way tell of before.
+        self.run(Duration::from_millis(300)).await;
+        self.load.history.add(Record::LossEnds { ch });
+    }
+
+    /// The fault is over: waits until all is well again, prints the row and judges what was seen.
+    pub async fn finish(mut self, fault: &str) {
+        let healed = self.load.heal(&mut self.tracker).await;
+        let (history, figures) = (self.load.history.clone(), self.load.figures.clone());
+        let clients = self.load.finish(&mut self.tracker).await;
+        let records = history.records();
+        let count = |wanted: fn(&Record) -> bool| records.iter().filter(|r| wanted(r)).count();
+        let stored = records.iter().filter_map(|record| match record {
+            Record::Answered { id, outcome: Outcome::Stored(..), .. } => Some(id),
+            _ => None,
+        });
+        let violations = check_faults(&records);
+        let broken = |clause: &str| violations.iter().filter(|v| v.clause == clause).count();
+        let reopened: u64 = clients.iter().map(|client| client.sessions - 1).sum();
+        let (unknown, refused, slowest) = troubles(&figures);
+        println!(
+            "| {fault} | published {} | delivered {} | lost {} | repeated {} | gaps {} | healed {:.1} s, 99 % {:.1} s | \
+             reopened {reopened} | unknown {unknown}, refused {refused}, slowest answer {slowest} ms |",
+            stored.collect::<HashSet<_>>().len(),
+            count(|r| matches!(r, Record::Delivered { .. })),
+            broken("P1") + broken("D3"),
+            broken("D2") + broken("P3"),
+            count(|r| matches!(r, Record::Gap { .. })),
+            healed.all.as_secs_f64(),
+            healed.nearly.as_secs_f64(),
+        );
+        assert_survives(&records);
+        assert_eq!(healed.behind, 0, "readers of channels were not there in time");
+        drop(clients);
+    }
+}

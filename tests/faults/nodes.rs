@@ -1,0 +1,150 @@
+//! What happens to nodes: FAULTS 1 to 7.
+
+use std::time::Duration;
+
+use serde_json::json;
+use throughline::protocol::position::Position;
+
+use crate::harness::load::Plan;
+use crate::harness::stage::Stage;
+use crate::support::fleet::Fleet;
+use crate::support::http::Request;
+use crate::support::redis::Redis;
+use crate::support::server::{API_KEY, Setup};
+use crate::support::shim::{Shim, Weather};
+use crate::support::{text, unique};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_where_nothing_breaks() {
+    // spec: P1, P2, P3, O1, O2, D1, D2, D3, D4, R1, R3
+    let redis = Redis::start();
+    let stage = Stage::start(&redis.url()).await;
+    stage.run(5 * SECOND).await;
+    stage.finish("none").await;
+}
+
+/// The load that the figures of OPERATIONS are of.
+fn many() -> Plan {
+    Plan { sessions: 300, per_second: 200, durable: 60, ephemeral: 20, ..Plan::default() }
+}
+
+async fn killed(plan: Plan) {
+    let redis = Redis::start();
+    let mut stage = Stage::with(&vec![redis.url(); 3], &plan).await;
+    stage.run(2 * SECOND).await;
+    let (ghosts, nearly) = stage.kill_with_clients(0).await;
+    println!(
+        "kill -9 of 1 node of 3, {} sessions, {} publishes/s: 99 % went on after {:.1} s; the last \
+         member without a client left after {:.1} s",
+        plan.sessions,
+        plan.per_second,
+        nearly.as_secs_f64(),
+        ghosts.as_secs_f64()
+    );
+    stage.finish("1 kill -9 of a node").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_of_a_node_that_is_killed_go_on_elsewhere() {
+    // spec: S5, R1, D1, D2, D3, D4
+    killed(Plan::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn three_hundred_sessions_survive_the_death_of_a_node() {
+    // spec: S5, R1, D1, D2, D3, D4
+    killed(many()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_whose_node_dies_before_it_answers_is_stored_once() {
+    // spec: P2, P3
+    let redis = Redis::start();
+    let fleet = Fleet::start(&Setup::suite(), &vec![redis.url(); 2]).await;
+    let (first, second) = (&fleet.nodes[0], fleet.nodes[1].servers());
+    let shim = Shim::to(first.address).await;
+    shim.weather(Weather { stall_down: true, ..Weather::default() });
+    let (ch, id) = (unique("chat:"), unique("id"));
+    let body = json!({ "channel": ch, "id": id, "data": "once" });
+    let request = Request::post("/api/publish", body.to_string())
+        .header("content-type", "application/json")
+        .header("authorization", &format!("Bearer {API_KEY}"));
+    let address = shim.address;
+    let lost = tokio::spawn(async move { request.send(address).await });
+    let stored = loop {
+        let page = second.api_get(&format!("/history?channel={ch}")).await;
+        if let Some(event) = page["events"].as_array().and_then(|events| events.first()) {
+            break text(event, "pos").parse::<Position>().expect("a position");
+        }
+        tokio::task::yield_now().await;
+    };
+    first.kill();
+    drop(shim);
+    assert!(lost.await.expect("a task").is_err(), "the publisher was answered");
+    let again = second.api("/publish", &body).await.json();
+    assert_eq!(text(&again, "pos").parse(), Ok(stored), "{again}");
+    assert_eq!(again["duplicate"], true);
+    let page = second.api_get(&format!("/history?channel={ch}")).await;
+    assert_eq!(page["events"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_node_that_drains_loses_nothing_and_ends_in_time() {
+    // spec: B3, S5, R3
+    let redis = Redis::start();
+    let stage = Stage::with(&vec![redis.url(); 3], &many()).await;
+    assert!(stage.fleet.nodes[0].drain().await.success());
+    stage.finish("3 SIGTERM with 100 sessions").await;
+}
+
+async fn rolling(plan: Plan) {
+    let redis = Redis::start();
+    let stage = Stage::with(&vec![redis.url(); 3], &plan).await;
+    for node in &stage.fleet.nodes {
+        assert!(node.drain().await.success());
+        node.restart();
+        node.wait_until_ready().await;
+    }
+    stage.finish(&format!("4 rolling restart of 3 nodes, {} sessions", plan.sessions)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_is_not_noticed() {
+    // spec: B3, S5, R3
+    rolling(Plan::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn three_hundred_sessions_do_not_notice_a_rolling_restart() {
+    // spec: B3, S5, R3
+    rolling(many()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_node_that_is_stopped_for_less_than_its_lease_goes_on() {
+    // spec: S1, D2
+    let redis = Redis::start();
+    let stage = Stage::start(&redis.url()).await;
+    stage.fleet.nodes[0].stop();
+    stage.run(5 * SECOND).await;
+    stage.fleet.nodes[0].cont();
+    stage.finish("6 SIGSTOP of a node for 5 s").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_node_that_wakes_after_its_lease_removes_nothing_newer() {
+    // spec: R4, S5
+    let redis = Redis::start();
+    let stage = Stage::start(&redis.url()).await;
+    stage.fleet.nodes[0].stop();
+    stage.run(30 * SECOND).await;
+    stage.fleet.nodes[0].cont();
+    stage.finish("7 SIGSTOP of a node for 30 s").await;
+}
