@@ -22,5 +22,6 @@ mod counts;
 mod failover;
 mod harness;
 mod nodes;
+mod refusals;
 mod servers;
 mod wires;

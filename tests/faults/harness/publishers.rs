@@ -122,6 +122,8 @@ impl Publisher {
         let outcome = match answer {
             Ok(Ok(answer)) if answer.status == 200 => {
                 let answer = answer.json();
+                // No answer of another's request.
+                assert_eq!(text(&answer, "id"), id, "{answer}");
                 let pos = text(&answer, "pos").parse();
                 let pos = pos.unwrap_or_else(|_| panic!("{answer}"));
                 Outcome::Stored(pos, answer["duplicate"] == true)
