@@ -30,6 +30,8 @@ async fn an_event_for_readers_on_three_nodes_is_one_command() {
         client.until_kind("subscribed").await;
         readers.push(client);
     }
+    // The first publish of all finds no script and loads it.
+    fleet.nodes[0].servers().publish(&unique("room:"), "first").await;
     let monitor = redis.monitor();
     fleet.nodes[0].servers().publish(&ch, "to all").await;
     for reader in &mut readers {

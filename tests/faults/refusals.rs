@@ -35,6 +35,7 @@ async fn refuses(redis: &Redis, breaks: &[&[&str]], mends: &[&[&str]]) {
     let (ch, history) = (unique("doc:"), History::default());
     let open = json!({ "subs": [{ "ch": ch }] });
     let mut reader = Client::open(&servers, Transport::WebSocket, open, &history).await;
+    reader.until(|frame| text(frame, "t") == "subscribed" && text(frame, "ch") == ch).await;
     assert!(publish_until_stored(&servers, &ch, "before").await.is_empty());
     for command in breaks {
         assert_eq!(redis.cli(command), "OK", "{command:?}");

@@ -43,6 +43,7 @@ impl Stage {
         let mut stage = Self { fleet, load, tracker: Tracker::default() };
         let healed = stage.load.heal(&mut stage.tracker).await;
         assert_eq!(healed.behind, 0, "the load does not flow before the fault");
+        stage.run(Duration::from_secs(2)).await;
         stage
     }
 
