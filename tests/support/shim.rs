@@ -91,7 +91,7 @@ impl Shim {
 
     /// Before one server, of whatever kind.
     pub async fn to(address: SocketAddr) -> Self {
-        Self::before(&Servers::at([address])).await
+        Self::before(&Servers::of(&[address])).await
     }
 
     /// Changes what happens to what passes.

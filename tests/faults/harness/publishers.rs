@@ -86,7 +86,7 @@ impl Publisher {
     async fn repeat(&self, ch: &str) {
         let id = unique("id");
         self.record_sent(ch, &id);
-        let nodes = self.servers.addresses().iter().map(|node| Servers::at([*node]));
+        let nodes = self.servers.addresses().iter().map(|node| Servers::of(&[*node]));
         let sent = &id;
         let answers = nodes.map(|node| async move { self.ask(&node, ch, sent).await });
         // As the answers are in order of their places, those that were first say so.
