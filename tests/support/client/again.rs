@@ -41,6 +41,14 @@ impl Client {
     /// node takes it. False where there was no time for it.
     pub(super) async fn reopen(&mut self, until: Instant) -> bool {
         let mut open = self.open.clone();
+        // What it was joined to by itself goes on where it is too.
+        let asked: Vec<_> = open["subs"].as_array().into_iter().flatten().cloned().collect();
+        let asked = |ch: &String| asked.iter().any(|sub| text(sub, "ch") == ch);
+        let joined = self.durable.iter().filter(|ch| !asked(ch)).map(|ch| json!({ "ch": ch }));
+        let joined: Vec<_> = joined.collect();
+        if let Some(subs) = open["subs"].as_array_mut() {
+            subs.extend(joined);
+        }
         for sub in open["subs"].as_array_mut().into_iter().flatten() {
             let ch = text(sub, "ch").to_owned();
             match self.since.get(&ch).filter(|_| self.durable.contains(&ch)) {
