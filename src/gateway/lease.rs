@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -29,6 +29,8 @@ const RETIRED_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Lease {
     names: RwLock<Names>,
+    /// Whether it was ever held: before that the others take this node for dead.
+    held: AtomicBool,
     /// When it was last renewed, on the monotonic clock.
     renewed_ms: AtomicU64,
     turn: Mutex<()>,
@@ -44,7 +46,8 @@ impl Default for Lease {
     fn default() -> Self {
         let names = Names { now: fresh(), retired: VecDeque::new() };
         let renewed_ms = AtomicU64::new(now_ms());
-        Self { names: RwLock::new(names), renewed_ms, turn: Mutex::new(()) }
+        let held = AtomicBool::new(false);
+        Self { names: RwLock::new(names), held, renewed_ms, turn: Mutex::new(()) }
     }
 }
 
@@ -62,9 +65,15 @@ impl Lease {
         self.names.read().retired.iter().any(|retired| &*retired.0 == name)
     }
 
-    /// Whether so much time went by that the lease may have lapsed.
+    /// Whether the others know this node, or did.
+    pub(super) fn was_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is none yet, or so much time went by that it may have lapsed.
     pub(super) fn is_stale(&self) -> bool {
-        now_ms().saturating_sub(self.renewed_ms.load(Ordering::Relaxed)) >= LEASE_MS
+        !self.was_held()
+            || now_ms().saturating_sub(self.renewed_ms.load(Ordering::Relaxed)) >= LEASE_MS
     }
 
     fn retire(&self) {
@@ -112,7 +121,10 @@ async fn renew_in_turn(gateway: &Arc<Gateway>) {
         renewed = gateway.engine.renew(&gateway.incarnation(), address).await;
     }
     match renewed {
-        Ok(_) => gateway.lease.renewed_ms.store(now_ms(), Ordering::Relaxed),
+        Ok(_) => {
+            gateway.lease.renewed_ms.store(now_ms(), Ordering::Relaxed);
+            gateway.lease.held.store(true, Ordering::Relaxed);
+        }
         Err(error) => tracing::warn!(%error, "the node's lease was not renewed"),
     }
 }

@@ -184,6 +184,11 @@ impl Gateway {
         self.wheel.turn(now);
     }
 
+    /// Whether the other nodes know this one: before that its sessions would be taken for lost.
+    pub fn is_known(&self) -> bool {
+        !self.is_shared() || self.lease.was_held()
+    }
+
     /// Whether new sessions are refused.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)

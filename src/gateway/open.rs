@@ -106,7 +106,9 @@ pub(super) fn admit(gateway: &Gateway) -> Result<(), Refusal> {
 
 /// Refuses a session where there is no place.
 pub(super) fn has_place(gateway: &Gateway) -> Result<(), Refusal> {
-    let (code, retry_ms) = if gateway.is_draining() {
+    let (code, retry_ms) = if !gateway.is_known() {
+        (ErrorCode::Unavailable, 1_000)
+    } else if gateway.is_draining() {
         (ErrorCode::Draining, 1_000)
     } else if gateway.sessions() >= gateway.config.limits.sessions {
         (ErrorCode::TooManySessions, 5_000)

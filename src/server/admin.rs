@@ -33,6 +33,7 @@ pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let (status, said) = match gateway.engine.health() {
         _ if gateway.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         Health::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        _ if !gateway.is_known() => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Health::Degraded => (StatusCode::OK, "degraded"),
         Health::Ready => (StatusCode::OK, "ready"),
     };

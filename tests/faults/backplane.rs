@@ -40,7 +40,20 @@ async fn a_redis_that_comes_back_with_its_log_is_not_noticed() {
 async fn a_log_that_lost_its_end_is_told_and_issues_no_position_again() {
     // spec: F2, D5
     let redis = everysec();
+    let stage = Stage::settled(&redis.url()).await;
+    without_the_end(&redis, stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_leave_that_was_lost_with_the_end_of_the_log_is_said_again() {
+    // spec: R1, R5
+    let redis = everysec();
     let stage = Stage::start(&redis.url()).await;
+    without_the_end(&redis, stage).await;
+}
+
+async fn without_the_end(redis: &Redis, stage: Stage) {
     stage.run(3 * SECOND).await;
     let fault = async || {
         redis.kill();

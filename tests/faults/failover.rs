@@ -18,7 +18,7 @@ async fn what_a_lagging_replica_did_not_have_is_told_when_it_becomes_the_master(
     let replica = Redis::with(Options::new().replica_of("127.0.0.1", shim.address.port()));
     replica.wait_in_sync();
     let sentinel = Sentinel::over(SECOND, master, replica);
-    let stage = Stage::start(&sentinel.url()).await;
+    let stage = Stage::settled(&sentinel.url()).await;
     let fault = async || {
         shim.weather(Weather { stall_down: true, ..Weather::default() });
         stage.run(SECOND).await;

@@ -1,15 +1,16 @@
 //! What happens to nodes: FAULTS 1 to 7.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use throughline::protocol::position::Position;
 
 use crate::harness::load::Plan;
 use crate::harness::stage::Stage;
-use crate::support::fleet::Fleet;
+use crate::support::client::PATIENCE;
+use crate::support::fleet::{Fleet, Node};
 use crate::support::http::Request;
-use crate::support::redis::Redis;
+use crate::support::redis::{Options, Redis};
 use crate::support::server::{API_KEY, Setup};
 use crate::support::shim::{Shim, Weather};
 use crate::support::{text, unique};
@@ -23,6 +24,21 @@ async fn nothing_is_lost_where_nothing_breaks() {
     let stage = Stage::start(&redis.url()).await;
     stage.run(5 * SECOND).await;
     stage.finish("none").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_ready_once_it_has_its_lease() {
+    // spec: S5
+    let redis = Redis::with(Options::new().user("node", "word", "~* &* +@all -eval -evalsha"));
+    let node = Node::start(&Setup::suite(), &redis.url());
+    let until = Instant::now() + PATIENCE;
+    // It is connected, and cannot write.
+    while redis.cli(&["CLIENT", "LIST"]).matches("user=node").count() == 0 {
+        assert!(Instant::now() < until, "the node does not connect");
+    }
+    assert_eq!(node.ready().await.map(|(status, _)| status), Some(503));
+    assert_eq!(redis.cli(&["ACL", "SETUSER", "node", "+@all"]), "OK");
+    node.wait_until_ready().await;
 }
 
 /// The load that the figures of OPERATIONS are of.

@@ -41,18 +41,22 @@ impl Verdict {
 
 /// Every clause that a history breaks.
 pub fn check(history: &[Record]) -> Vec<Violation> {
+    judge(history, false).0
+}
+
+fn judge(history: &[Record], faults: bool) -> Verdict {
     let mut verdict = Verdict::default();
     publishing::check(history, &mut verdict);
     delivery::check(history, &mut verdict);
-    presence::check(history, &mut verdict);
+    presence::check(history, faults, &mut verdict);
     links(history, &mut verdict);
-    verdict.0
+    verdict
 }
 
 /// Every clause that a history of a fleet under faults breaks: those of `check`, and that a gap is
 /// told where something was lost and nowhere else, and that a leave comes once over all observers.
 pub fn check_faults(history: &[Record]) -> Vec<Violation> {
-    let mut verdict = Verdict(check(history));
+    let mut verdict = judge(history, true);
     losses::check(history, &mut verdict);
     presence::check_fleet(history, &mut verdict);
     verdict.0

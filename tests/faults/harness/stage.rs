@@ -33,6 +33,12 @@ impl Stage {
         Self::with(&vec![engine.to_owned(); NODES], &Plan::default()).await
     }
 
+    /// The same without sessions that come and go.
+    pub async fn settled(engine: &str) -> Self {
+        let plan = Plan { passing: 0, ..Plan::default() };
+        Self::with(&vec![engine.to_owned(); NODES], &plan).await
+    }
+
     /// Starts a node over each of these engines, and this load, and waits until it flows.
     pub async fn with(engines: &[String], plan: &Plan) -> Self {
         let setup = Setup::suite()
