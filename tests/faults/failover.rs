@@ -33,7 +33,7 @@ async fn what_a_lagging_replica_did_not_have_is_told_when_it_becomes_the_master(
 async fn a_failover_to_a_replica_that_has_all_is_got_over() {
     // spec: F2, F3, F4, R2
     let sentinel = Sentinel::start(SECOND);
-    let stage = Stage::start(&sentinel.url()).await;
+    let stage = Stage::settled(&sentinel.url()).await;
     // Replication is asynchronous: what is on its way may be lost.
     stage.losing(false, async || sentinel.fail_over()).await;
     stage.finish("17 SENTINEL FAILOVER").await;
@@ -44,7 +44,7 @@ async fn a_failover_to_a_replica_that_has_all_is_got_over() {
 async fn a_master_that_dies_is_replaced() {
     // spec: F2, F3, R2
     let sentinel = Sentinel::start(SECOND);
-    let stage = Stage::start(&sentinel.url()).await;
+    let stage = Stage::settled(&sentinel.url()).await;
     let fault = async || {
         sentinel.servers[0].kill();
         sentinel.wait_for_master(&sentinel.servers[1]);

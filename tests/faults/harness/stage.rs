@@ -43,7 +43,10 @@ impl Stage {
     pub async fn with(engines: &[String], plan: &Plan) -> Self {
         let setup = Setup::suite()
             .set("namespaces.chat.history.size", "100000")
-            .set("session.ping_visible", "'2s'");
+            .set("session.ping_visible", "'2s'")
+            // The contract's figures.
+            .set("session.grace", "'10s'")
+            .set("session.leaving_grace", "'2s'");
         let fleet = Fleet::start(&setup, engines).await;
         let load = Load::start(fleet.servers(), plan).await;
         let mut stage = Self { fleet, load, tracker: Tracker::default() };

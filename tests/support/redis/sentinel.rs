@@ -69,11 +69,13 @@ impl Sentinel {
         self.servers.iter().find(|server| server.port() != master).expect("there are two")
     }
 
-    /// Makes the replica the master, and waits until every sentinel and the server say so.
+    /// Makes the replica the master, and waits until every sentinel and both servers say so: until
+    /// then the old master takes writes, which are lost.
     pub fn fail_over(&self) {
-        let replica = self.replica();
+        let (master, replica) = (self.master(), self.replica());
         assert_eq!(self.ask(0, &["FAILOVER", &self.name]), "OK");
         self.wait_for_master(replica);
+        until("the old master follows", || master.info("role") == "slave");
     }
 
     /// Waits until every sentinel calls this server the master, and it is one.
