@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::client::{Client, PATIENCE, Transport};
+use crate::support::fleet::Fleet;
 use crate::support::history::History;
 use crate::support::http::Request;
-use crate::support::redis::free_port;
-use crate::support::server::{Servers, Setup};
+use crate::support::redis::{Redis, free_port};
+use crate::support::server::Setup;
 use crate::support::unique;
 
 /// Longer than the balancers' idle limits, which are 30 s.
@@ -100,16 +101,18 @@ impl Drop for Balancer {
     }
 }
 
-/// Nodes that act as one.
-fn nodes() -> (Servers, [SocketAddr; 3]) {
-    let servers = Setup::suite().servers();
-    let address = servers.pick();
-    (servers, [address; 3])
+/// Three nodes over one Redis.
+async fn nodes() -> (Redis, Fleet, [SocketAddr; 3]) {
+    let redis = Redis::start();
+    let fleet = Fleet::start(&Setup::suite(), &vec![redis.url(); 3]).await;
+    let addresses = [0, 1, 2].map(|node: usize| fleet.nodes[node].address);
+    (redis, fleet, addresses)
 }
 
 /// Sessions of every transport, whose page nobody looks at, through a quiet time longer than the
 /// balancer's idle limit: none is cut, and each gets what is published before and after.
-async fn carries_everything(balancer: Balancer, servers: Servers) {
+async fn carries_everything(balancer: Balancer, fleet: &Fleet) {
+    let servers = fleet.servers();
     let (history, ch) = (History::default(), unique("chat:"));
     let mut clients = Vec::new();
     for transport in Transport::ALL {
@@ -135,6 +138,10 @@ async fn carries_everything(balancer: Balancer, servers: Servers) {
         client.call(json!({ "t": "publish", "ch": ch, "id": unique("id"), "data": 1 })).await;
         client.close().await;
     }
+    for node in &fleet.nodes {
+        let requests = node.servers().metric("throughline_exchanges_relayed_total").await;
+        assert!(requests > 0.0, "no request came to a node without its session");
+    }
     for hidden in ["/api/publish", "/metrics", "/ready"] {
         let answer = Request::get(hidden).send(balancer.address).await.expect("an answer");
         assert_eq!(answer.status, 404, "{hidden}");
@@ -143,14 +150,14 @@ async fn carries_everything(balancer: Balancer, servers: Servers) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn haproxy_with_the_example_carries_every_transport_without_affinity() {
-    let (servers, nodes) = nodes();
-    carries_everything(Balancer::haproxy(nodes), servers).await;
+    let (_redis, fleet, nodes) = nodes().await;
+    carries_everything(Balancer::haproxy(nodes), &fleet).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nginx_with_the_example_carries_every_transport_without_affinity() {
-    let (servers, nodes) = nodes();
-    carries_everything(Balancer::nginx(nodes), servers).await;
+    let (_redis, fleet, nodes) = nodes().await;
+    carries_everything(Balancer::nginx(nodes), &fleet).await;
 }
 
 #[test]
