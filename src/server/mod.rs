@@ -84,6 +84,10 @@ impl Node {
             node.serve(listener, node::routes(Arc::clone(&node.gateway))).await;
             node.tasks.spawn(cluster::listen(Arc::clone(&node.gateway), node.stop.clone()));
         }
+        if config.is_shared() {
+            // Whose lease is not there yet is dead to the others: before anyone can connect.
+            lease::renew(&node.gateway).await;
+        }
         node.listen(config.listen, router::main(&node.gateway)).await?;
         if let AdminListen::Addr(address) = config.admin.listen {
             node.listen(address, router::admin(&node.gateway)).await?;

@@ -114,7 +114,7 @@ async fn a_node_that_drains_loses_nothing_and_ends_in_time() {
     let redis = Redis::start();
     let stage = Stage::with(&vec![redis.url(); 3], &many()).await;
     assert!(stage.fleet.nodes[0].drain().await.success());
-    stage.finish("3 SIGTERM with 100 sessions").await;
+    stage.finish("3 SIGTERM of a node, 300 sessions").await;
 }
 
 async fn rolling(plan: Plan) {
