@@ -34,6 +34,7 @@ mod endings;
 mod interest;
 mod record;
 mod seats;
+mod snapshots;
 mod users;
 
 #[cfg(test)]
@@ -67,6 +68,7 @@ use self::endings::Endings;
 use self::interest::Interest;
 use self::lease::Lease;
 use self::peers::Peers;
+use self::snapshots::Snapshots;
 use self::users::Users;
 
 /// One node.
@@ -95,6 +97,7 @@ pub struct Gateway {
     users: Users,
     admission: Admission,
     endings: Endings,
+    snapshots: Snapshots,
     tasks: TaskTracker,
     last_conn: AtomicU64,
     draining: AtomicBool,
@@ -129,6 +132,7 @@ impl Gateway {
             users: Users::default(),
             admission: Admission::default(),
             endings: Endings::default(),
+            snapshots: Snapshots::default(),
             tasks: TaskTracker::new(),
             last_conn: AtomicU64::new(0),
             draining: AtomicBool::new(false),

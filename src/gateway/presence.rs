@@ -129,13 +129,19 @@ fn raw(json: &Bytes) -> Option<Box<RawValue>> {
 
 /// The encoded list of members, or the count, of a channel that is watched.
 pub(super) async fn snapshot_frame(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     channel: &Channel,
 ) -> Result<Frame, EngineError> {
-    let snapshot = gateway.engine.members(channel).await?;
-    let counts = Rules::of(&gateway.config, channel)
+    let node = Arc::clone(gateway);
+    let read = move |channel| read_snapshot(Arc::clone(&node), channel);
+    gateway.snapshots.get(&gateway.tasks, channel, read).await
+}
+
+async fn read_snapshot(gateway: Arc<Gateway>, channel: Channel) -> Result<Frame, EngineError> {
+    let snapshot = gateway.engine.members(&channel).await?;
+    let counts = Rules::of(&gateway.config, &channel)
         .is_ok_and(|rules| counts_only(rules.presence, snapshot.count));
-    Ok(if counts { count_frame(channel, &snapshot) } else { members_frame(channel, &snapshot) })
+    Ok(if counts { count_frame(&channel, &snapshot) } else { members_frame(&channel, &snapshot) })
 }
 
 /// Whether a channel gives counts.
