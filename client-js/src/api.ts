@@ -26,7 +26,10 @@ export interface ConnectOptions {
   resume?: boolean | string;
   /** Requests that wait while there is no connection, at most; then `queue_full`. Default: 1000. */
   queue?: number;
-  /** Tries in a row after which the client gives up. Default: it never does. */
+  /**
+   * Tries in a row after which the client gives up; where the gateway says when to come back it comes back.
+   * Default: it never does.
+   */
   maxRetries?: number;
   /** Milliseconds. Default: base 250, cap 20 000. */
   backoff?: { base?: number; cap?: number };
@@ -37,7 +40,10 @@ export interface ConnectOptions {
 }
 
 export interface ChannelOptions {
-  /** Whether {@link Channel.presence} is kept up to date. Default: false. */
+  /**
+   * Whether {@link Channel.presence} is kept up to date. Default: false. Where a fresh token does not allow
+   * it any more, an `error` with the channel and the hint `unwatched` says so, and nobody is known to be there.
+   */
   presence?: boolean;
   /** Where to begin: a position, or `0` for the oldest retained. Default: what is new. */
   since?: string;
@@ -47,7 +53,10 @@ export interface ChannelOptions {
 export interface ClientEvents {
   /** The state or the transport changed. */
   state: { state: State; transport: Transport | null; reason?: string | undefined };
-  /** The session goes on, or with `recovered: false` another one was opened in its place. */
+  /**
+   * The session goes on, or with `recovered: false` another one was opened in its place, as the same
+   * member where only its node was lost.
+   */
   resumed: { recovered: boolean };
   /** Everything that was missed has been handed over. */
   caught_up: Record<never, never>;

@@ -14,5 +14,5 @@ export const RETRY_MS_MAX = 60_000;
  * @param roll from 0 to below 1.
  */
 export function backoff(attempt: number, cap: number, base: number, roll: number): number {
-  return attempt === 0 ? 0 : roll * Math.min(cap, base * 2 ** (attempt - 1));
+  return attempt && roll * Math.min(cap, base * 2 ** (attempt - 1));
 }

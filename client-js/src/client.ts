@@ -19,8 +19,6 @@ const TRANSPORTS: readonly Transport[] = ["websocket", "stream", "sse", "poll"];
 /** Milliseconds before a subscription that was refused for now is asked for again. */
 const SUBSCRIBE_AGAIN_MS = 2000;
 
-const ignore = (): void => undefined;
-
 /**
  * Connects to a gateway. It starts at once, and goes on until it is closed.
  * @param url the gateway's path, absolute or relative to the page.
@@ -45,7 +43,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     if (t === "skipped") return emit(t, { count: frame.n });
     const { ch } = frame;
     if ("code" in frame) {
-      const why = { ...CLOSED, ...frame };
+      const why = { message: t, ...frame };
       if (ch) refused(ch, why);
       else trouble(why);
     } else if (!ch) emit("caught_up", {});
@@ -69,7 +67,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   const trouble = (why: Refusal & { ch?: string }): void =>
     emit("error", new ThroughlineError(why));
 
-  const refused = (ch: string, why: Refusal): void => {
+  const refused = (ch: string, why: Refusal & { t?: string }): void => {
     const sub = subs.get(ch);
     if (!sub) return;
     // A token that is over is renewed by itself; the subscription follows.
@@ -80,15 +78,22 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       }, why.retry_ms ?? SUBSCRIBE_AGAIN_MS);
       return;
     }
-    subs.delete(ch);
-    channels.get(ch)?.end();
-    channels.delete(ch);
+    const channel = channels.get(ch);
+    if (why.t === "unwatched") {
+      // The subscription goes on, nobody is known to be there (M39).
+      sub.presence = false;
+      channel?.receive({ ...why, t: "members" } as unknown as PresenceFrame);
+    } else {
+      subs.delete(ch);
+      channels.delete(ch);
+      channel?.end();
+    }
     trouble({ ...why, ch });
   };
 
   // What goes up.
 
-  const push = (frame: Request, settle: Settle, own = true): void => {
+  const push = (frame: Request, settle: Settle = () => undefined, own = true): void => {
     uplink.push(frame, settle, session.hello.limits.frame_bytes, own);
     carrier.kick();
   };
@@ -115,7 +120,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       channels.delete(name);
       const sub = subs.get(name);
       subs.delete(name);
-      if (sub?.asked) push({ t: "unsubscribe", ch: name }, ignore);
+      if (sub?.asked) push({ t: "unsubscribe", ch: name });
     },
     request: (frame, signal) =>
       new Promise<OkFrame>((resolve, reject) => {
@@ -203,11 +208,11 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       else if (unclaimed.delete(name)) {
         // The page that went before had this channel; this one has none of its state.
         if (since || sub.state || presence !== sub.presence) {
-          if (session.ticket) push({ t: "unsubscribe", ch: name }, ignore);
+          if (session.ticket) push({ t: "unsubscribe", ch: name });
           add(name, presence, since ?? (sub.durable ? sub.since : undefined));
         } else if (presence) {
           push({ t: "presence", chs: [name] }, (outcome) => {
-            const answer = "channels" in outcome && outcome.channels?.[name];
+            const answer = (outcome as OkFrame).channels?.[name];
             if (!answer) return;
             // No change is older than this list: the replica of this page is empty.
             const t = answer.members ? "members" : "count";

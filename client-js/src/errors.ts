@@ -23,7 +23,7 @@ export class ThroughlineError extends Error {
   override readonly name = "ThroughlineError";
   /** Stable, for programs. */
   readonly code: string;
-  /** A sentence that says what to do, for people. */
+  /** Says what to do, or what of a channel the gateway ended (`unsubscribed`, `unwatched`), for people. */
   readonly hint: string;
   /** Milliseconds after which the same may succeed, where the server says so. */
   readonly retryMs: number | undefined;
@@ -52,6 +52,3 @@ export const UNREACHABLE: Refusal = refusal("unreachable", "check the network");
 
 /** The client was closed. */
 export const CLOSED: Refusal = refusal("closed", "connect again");
-
-/** Another link has the session. */
-export const SUPERSEDED: Refusal = refusal("superseded", "it is used elsewhere");

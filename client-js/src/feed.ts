@@ -9,7 +9,6 @@ import { ThroughlineError, UNREACHABLE } from "./errors.ts";
 import {
   type FeedPage,
   type FrameDown,
-  isLinkFrame,
   parseFrame,
   type Refusal,
   toFrame,
@@ -52,7 +51,6 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
 
   const take = (frame: FrameDown = {}): void => {
     if ("code" in frame) emit("error", new ThroughlineError(frame as Refusal));
-    else if (isLinkFrame(frame)) return;
     else if (frame.t === "event") {
       // Never twice: a stream and a request may both have brought it.
       const { ch, key, pos } = frame;

@@ -23,25 +23,27 @@ export function createReplica(on: Presence["on"]): Replica {
     },
     on,
     apply(frame) {
-      const kind = frame.t;
-      // Changes up to a snapshot are in it (M35).
-      if (kind !== "members" && frame.v <= version) return undefined;
+      const { t: kind, v } = frame;
       if (kind === "members") {
-        version = frame.v;
+        version = v;
+        total = 0;
         members.clear();
         for (const member of Array.isArray(frame.members) ? frame.members : []) set(member);
-      } else if (kind === "count") {
-        total = frame.n;
-      } else if (kind === "leave") {
-        const member = members.get(frame.id);
-        members.delete(frame.id);
-        return member && { kind, member };
-      } else {
-        // A kind that is not known is none.
-        const { member } = frame;
-        return /^(join|update)$/.test(kind) && set(member) ? { kind, member } : undefined;
+        return { kind };
       }
-      return { kind };
+      // Changes up to a snapshot are in it (M35).
+      if (v <= version) return undefined;
+      if (kind === "count") {
+        total = frame.n;
+        return { kind };
+      }
+      const isLeave = kind === "leave";
+      const member = isLeave ? members.get(frame.id) : frame.member;
+      // A kind that is not known is none.
+      const changes = isLeave
+        ? members.delete(frame.id)
+        : /^(join|update)$/.test(kind) && set(member);
+      return changes ? ({ kind, member } as PresenceChange) : undefined;
     },
   };
 }

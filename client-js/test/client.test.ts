@@ -208,6 +208,30 @@ test("presence follows the snapshot and what comes after it", async () => {
   expect(changes).toEqual(["members", "join", "update", "leave"]);
 });
 
+test("where presence of a channel ends its members are gone, and the subscription goes on", async () => {
+  // spec: M39
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a", { presence: true });
+  const errors: unknown[] = [];
+  const got: unknown[] = [];
+  client.on("error", ({ code, channel, hint }) => errors.push([code, channel, hint]));
+  channel.on("event", ({ data }) => got.push(data));
+  await world.advance(100);
+  const member = { id: "m1", state: "online" };
+  world.session.push({ t: "members", ch: "chat:a", v: 5, members: [member] });
+  world.session.push({ t: "unwatched", ch: "chat:a", code: "forbidden" });
+  world.gateway.publish("chat:a", 1);
+  await world.advance(100);
+  expect(errors).toEqual([["forbidden", "chat:a", "unwatched"]]);
+  expect([channel.presence.count, got]).toEqual([0, [1]]);
+  world.gateway.lose();
+  world.cut();
+  await world.advance(3000);
+  const opens = world.gateway.seen.filter((frame) => "l" in frame && frame.l === "open");
+  expect(opens[1]).toMatchObject({ subs: [{ ch: "chat:a", presence: false }] });
+});
+
 test("hostile frames throw nothing into the application and end nothing", async () => {
   const world = new World();
   const client = await connected(world);

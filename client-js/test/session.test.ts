@@ -190,6 +190,21 @@ test("a new session is opened with the positions of durable channels", () => {
   expect(session.open({}).subs).toMatchObject([{ ch: "a", since: position(2) }]);
 });
 
+test("an `open` shows the ticket of the session that is gone until another is opened, and no other", () => {
+  // spec: M44
+  const { session } = setUp();
+  session.reset();
+  session.reset(false);
+  expect(session.open({}).ticket).toBe("t");
+  session.reset();
+  expect(session.open({}).ticket).toBe("t");
+  session.opened({ via: "v", nonce: "n", ticket: "u" });
+  session.reset(false);
+  expect(session.open({}).ticket).toBe("u");
+  session.reset(true);
+  expect(session.open({}).ticket).toBeUndefined();
+});
+
 test("hostile hellos are counted with the defaults", () => {
   const { session } = setUp();
   const hello = {

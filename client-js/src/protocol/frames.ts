@@ -26,11 +26,12 @@ export interface OpenFrame {
   l: "open";
   v: 1;
   token?: string | undefined;
+  /** Of the session before: where no node has it any more, it goes on with the same member (M44). */
+  ticket?: string | undefined;
   info?: Json | undefined;
   subs?: SubscriptionRequest[] | undefined;
   link?: number | undefined;
   visible?: boolean | undefined;
-  wait?: number | undefined;
 }
 
 export interface AttachFrame {
@@ -151,7 +152,7 @@ export type SessionDown =
   | ErrorFrame
   | PresenceFrame
   | { t: "subscribed"; re?: number; ch: string; pos: string; durable: boolean; state?: boolean }
-  | { t: "unsubscribed"; ch: string; code: string }
+  | { t: "unsubscribed" | "unwatched"; ch: string; code: string }
   | { t: "gap"; ch: string; reason: string; pos: string }
   | { t: "skipped"; n: number }
   | { t: "caught_up"; ch?: string };
@@ -172,13 +173,11 @@ export interface FeedPage {
   more?: boolean;
 }
 
-/** One frame down. Kinds that are not known are {@link EmptyFrame}, or were not read at all. */
-export type FrameDown = LinkDown | SessionDown | EmptyFrame;
-
-/** Whether the frame concerns its connection only and is never counted. */
-export function isLinkFrame(frame: FrameDown): frame is LinkDown {
-  return "l" in frame;
-}
+/**
+ * One frame down. One with `l` concerns its connection only and is never counted. Kinds that are not known
+ * are {@link EmptyFrame}, or were not read at all.
+ */
+export type FrameDown = (LinkDown & { t?: never }) | (SessionDown & { l?: never }) | EmptyFrame;
 
 /** Whether a value is a JSON object, whose members may then be looked at. */
 export function isObject(value: unknown): value is Record<string, unknown> {

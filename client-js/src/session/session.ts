@@ -3,13 +3,12 @@
  * {@link Session.receive} answers. It does no I/O and sets no timer; {@link Session.deadline} says when
  * the live link is to be abandoned.
  */
-import { retryOf, SUPERSEDED } from "../errors.ts";
+import { refusal, retryOf } from "../errors.ts";
 import {
   type AttachFrame,
   type EventFrame,
   type FrameDown,
   type Hello,
-  isLinkFrame,
   isObject,
   type LinkDown,
   type OkFrame,
@@ -19,7 +18,7 @@ import {
 } from "../protocol/frames.ts";
 import type { Kept } from "./stored.ts";
 import { accept, moved, request, type Subscriptions } from "./subscriptions.ts";
-import { createUplink, type Uplink } from "./uplink.ts";
+import { createUplink, type Outcome, type Uplink } from "./uplink.ts";
 
 /** What the application is told of. */
 export type Delivered = Exclude<SessionDown, OkFrame>;
@@ -80,13 +79,16 @@ export interface Session {
   /** When the live link is to be abandoned; infinite where none has pings. */
   deadline: number;
   /** The frame that opens a session, which is a new one from here on. */
-  open(options: Omit<OpenFrame, "l" | "v" | "subs" | "link" | "visible">): OpenFrame;
+  open(options: Pick<OpenFrame, "token" | "info">): OpenFrame;
   /** The server opened it. */
   opened(hello: Hello): void;
   /** Goes on with a session that outlived its page. */
   resume(kept: Kept): void;
-  /** Forgets a session that is over: the next {@link Session.open} begins another. */
-  reset(): void;
+  /**
+   * Forgets a session that is over: the next {@link Session.open} begins another, and shows the ticket of
+   * the one before (M44), unless that ended for `good`.
+   */
+  reset(good?: boolean): void;
   /** The frame that names the live link, or with `higher` sets another; it acknowledges either way. */
   attach(higher: boolean, options?: AttachOptions): AttachFrame;
   /** The count, which the server is being told. */
@@ -119,6 +121,8 @@ export function createSession(
   let generation = 0;
   /** Characters read since the server was last told the count. */
   let unacknowledged = 0;
+  /** The ticket of the session before. */
+  let before: string | undefined;
 
   const receiveLink = (reader: Reader, frame: LinkDown): Output | undefined => {
     switch (frame.l) {
@@ -136,7 +140,7 @@ export function createSession(
         return frame.n === session.count ? "acknowledge" : "reattach";
       case "superseded":
         // By a number that this client never gave: somebody else has its ticket (M23).
-        return { why: SUPERSEDED, reopen: frame.link > session.link };
+        return { why: refusal(frame.l, "used elsewhere"), reopen: frame.link > session.link };
       case "rotate":
         return frame.l;
       case "error":
@@ -148,7 +152,7 @@ export function createSession(
 
   const receiveSession = (frame: Exclude<SessionDown, EventFrame>): void => {
     const { t } = frame;
-    if ("re" in frame) uplink.settle(frame);
+    uplink.settle(frame as Outcome);
     if (t === "subscribed" || t === "gap") moved(subs.get(frame.ch), frame);
     if (t !== "ok" && (t !== "error" || !frame.re)) deliver(frame);
   };
@@ -166,6 +170,7 @@ export function createSession(
       return {
         l: "open",
         v: 1,
+        ticket: before,
         subs: [...subs.values()].map(request),
         visible: visible(),
         ...options,
@@ -180,8 +185,9 @@ export function createSession(
       Object.assign(session, { ticket, link, count });
       uplink.resume();
     },
-    reset() {
+    reset(good) {
       generation++;
+      before = good ? undefined : (session.ticket ?? before);
       session.ticket = undefined;
       session.link = session.count = unacknowledged = 0;
       session.deadline = Infinity;
@@ -208,7 +214,7 @@ export function createSession(
     },
     receive(reader, frame, chars) {
       if (reader.session !== generation) return undefined;
-      if (isLinkFrame(frame)) return receiveLink(reader, frame);
+      if (frame.l !== undefined) return receiveLink(reader, frame);
       if (reader.at === undefined || !session.isCurrent(reader)) return undefined;
       reader.at++;
       // A repeat: the same link was read before, or was attached below the count (M19).

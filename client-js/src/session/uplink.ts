@@ -48,14 +48,14 @@ export interface Uplink {
   take(again: boolean, framesMax: number, bytesMax: number): SessionUp[];
   /** Whether {@link Uplink.take} with `again` has something to give. */
   hasMore(): boolean;
-  /** Number of the oldest frame that is not acknowledged, or 0. */
-  firstSeq(): number;
+  /** Number of the oldest frame that is not acknowledged, if one is. */
+  firstSeq(): number | undefined;
   /** When the next publish that is held by time may go; infinite where none is. */
   wakeAt(): number;
   /** The server has applied everything up to `up`. */
   applied(up: number): void;
-  /** A reply came: it settles its request, and acknowledges up to it. */
-  settle(frame: Extract<Outcome, { re?: number }>): void;
+  /** A reply came, or what may be one: it settles its request, and acknowledges up to it. */
+  settle(frame: Outcome): void;
   /** The session is one that was kept over a reload: its numbers go on where the server says. */
   resume(): void;
   /**
@@ -131,20 +131,18 @@ export function createUplink(bound: number, now: () => number): Uplink {
       return taken;
     },
     hasMore: () => inFlight().length + ready().length > 0,
-    firstSeq: () => inFlight()[0]?.seq ?? 0,
+    firstSeq: () => inFlight()[0]?.seq,
     wakeAt: () =>
       Math.min(...entries.map(({ notBefore }) => (notBefore > now() ? notBefore : Infinity))),
     applied,
     settle(frame) {
-      const entry = frame.re && entries.find(({ seq }) => seq === frame.re);
+      // Only an error has a code.
+      const { re, code, retry_ms } = frame as ErrorFrame;
+      const entry = re && entries.find(({ seq }) => seq === re);
       if (!entry) return;
       applied(entry.seq);
-      if (
-        frame.t === "error" &&
-        frame.code === "unknown_outcome" &&
-        ++entry.unknown <= UNKNOWN_MAX
-      ) {
-        entry.notBefore = now() + (frame.retry_ms ?? entry.unknown * UNKNOWN_WAIT_MS);
+      if (code === "unknown_outcome" && ++entry.unknown <= UNKNOWN_MAX) {
+        entry.notBefore = now() + (retry_ms ?? entry.unknown * UNKNOWN_WAIT_MS);
         entry.seq = 0;
       } else {
         drop(entry);

@@ -59,6 +59,7 @@ export function createCarrier(
   const { base: baseMs = 250, cap = 20_000 } = options.backoff ?? {};
   /** Why the loop has to begin again, where there is a reason. */
   let restart: Refusal | undefined;
+  /** Those in a row after which the gateway did not say when to come back. */
   let tries = 0;
   /** When the session was last established, and when the live link became it. */
   let establishedAt = 0;
@@ -100,9 +101,9 @@ export function createCarrier(
     closeAll();
   };
 
-  const opening = (wait?: number): OpenFrame => {
+  const opening = (): OpenFrame => {
     session.reset();
-    return session.open({ token: tokens.fresh, info, wait });
+    return session.open({ token: tokens.fresh, info });
   };
 
   const prove = async (
@@ -127,7 +128,7 @@ export function createCarrier(
     if (renews || host.allowed.some((transport) => transport !== "websocket")) {
       const why = await (kept
         ? exchanges.send(true, OPEN_MS, true, { wait: 0, token })
-        : exchanges.run([opening(0)], OPEN_MS));
+        : exchanges.run([opening()], OPEN_MS));
       if (why !== UNREACHABLE || exchanges.answered || !host.may("websocket")) return why;
     }
     return prove("websocket", kept && !renews ? undefined : opening());
@@ -152,14 +153,13 @@ export function createCarrier(
     const retry = code === "superseded" ? "open" : retryOf(code);
     change(establishedAt ? "reconnecting" : "connecting", null, code);
     if (why !== UNREACHABLE) hooks.trouble(why);
-    if (retry === "open") session.reset();
+    if (retry === "open") session.reset(code !== "session_gone");
     if (retry === "no" || (retry === "token" && !tokens.refuse(code)) || tries >= maxRetries) {
       stop("failed", 0, code);
       session.uplink.end(refusal("failed", `${code}: ${why.message}`));
       return;
     }
-    const delayMs = why.retry_ms ?? backoff(tries, cap, baseMs, env.random());
-    tries++;
+    const delayMs = why.retry_ms ?? backoff(tries++, cap, baseMs, env.random());
     await Promise.race([woken(), host.pause(Math.min(delayMs, RETRY_MS_MAX))]);
   };
 

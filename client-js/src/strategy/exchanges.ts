@@ -5,7 +5,7 @@
 import { type Env, freshName } from "../env.ts";
 import { UNREACHABLE } from "../errors.ts";
 import { encodeBody } from "../protocol/body.ts";
-import { type FrameUp, isLinkFrame, type LinkUp, type Refusal } from "../protocol/frames.ts";
+import type { FrameUp, LinkUp, Refusal } from "../protocol/frames.ts";
 import type { AttachOptions, Output, Session } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
 import { exchange, parseAnswer } from "../transports/exchange.ts";
@@ -61,7 +61,7 @@ export function createExchanges(
       const answer = parseAnswer(text);
       let why: Refusal | undefined;
       for (const frame of answer) {
-        if (isLinkFrame(frame) && frame.l === "hello" && !session.ticket) {
+        if (frame.l === "hello" && !session.ticket) {
           // The answer to another request: a cache.
           if (frame.nonce !== nonce) break;
           if (session.isCurrent(reader)) session.opened(frame);

@@ -5,7 +5,7 @@
 import type { Transport } from "../api.ts";
 import { freshName } from "../env.ts";
 import { UNREACHABLE } from "../errors.ts";
-import { type FrameUp, isLinkFrame, type OpenFrame, type Refusal } from "../protocol/frames.ts";
+import type { FrameUp, OpenFrame, Refusal } from "../protocol/frames.ts";
 import type { Reader } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
 import type { Connection } from "../transports/connection.ts";
@@ -121,7 +121,7 @@ export function openLink(
       opened: () => step("open", STEP_MS),
       ended: link.ended,
       frame(frame, chars) {
-        if (!isLinkFrame(frame) || (frame.l !== "hello" && frame.l !== "echo")) {
+        if (frame.l !== "hello" && frame.l !== "echo") {
           host.act(session.receive(link.reader, frame, chars), link);
         } else if (frame.l === "echo") {
           if (frame.id !== echo) return;

@@ -2,7 +2,7 @@
 import type { Auth, AuthReason } from "../api.ts";
 import type { Env } from "../env.ts";
 import { refusal, retryOf } from "../errors.ts";
-import type { Refusal, Request } from "../protocol/frames.ts";
+import type { OkFrame, Refusal, Request } from "../protocol/frames.ts";
 import type { Settle } from "../session/uplink.ts";
 
 /** Sends a request of the client's own. */
@@ -52,9 +52,9 @@ export function createTokens(env: Env, auth: Auth | undefined, push: Push): Toke
     tokens.fresh = undefined;
     if (!token) return;
     push({ t: "auth", token }, (outcome) => {
-      if (outcome.t === "ok") tokens.expires(outcome.expires_ms);
-      else if ("code" in outcome && retryOf(outcome.code) === "token" && reason === "expiring")
-        void renew("refused");
+      const { expires_ms, code } = outcome as OkFrame & Refusal;
+      tokens.expires(expires_ms);
+      if (reason === "expiring" && retryOf(code) === "token") void renew("refused");
     });
   };
 

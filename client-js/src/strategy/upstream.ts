@@ -43,7 +43,8 @@ export function createUpstream(host: Host): Upstream {
   const send = async (): Promise<void> => {
     if (sending) return;
     sending = true;
-    for (let stuck = 0, seq = 0; ; ) {
+    let seq: number | undefined;
+    for (let stuck = 0; ; ) {
       await host.settled();
       const { live } = host;
       const stream = live?.duplex ? undefined : live;
@@ -105,7 +106,6 @@ export function createUpstream(host: Host): Upstream {
     },
     watch() {
       const { live } = host;
-      const now = env.now();
       env.clearTimeout(timer);
       const at = Math.min(uplink.wakeAt(), live ? Math.min(session.deadline, silentAt) : Infinity);
       if (at === Infinity) return;
@@ -117,7 +117,7 @@ export function createUpstream(host: Host): Upstream {
           if (uplink.hasMore()) live?.verify();
         }
         upstream.kick();
-      }, at - now);
+      }, at - env.now());
     },
     stop: () => env.clearTimeout(timer),
   };

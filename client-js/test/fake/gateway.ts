@@ -25,6 +25,10 @@ const isSession = (frame: FrameUp): frame is SessionUp => "t" in frame;
 export class Gateway {
   readonly logs: Map<string, Log> = new Map();
   readonly sessions: Map<string, GatewaySession> = new Map();
+  /** Those that no node has any more, by ticket (M44). */
+  readonly lost: Map<string, GatewaySession> = new Map();
+  /** Codes with which the next exchanges of a session are refused, each for a second. */
+  refusals: string[] = [];
   /** Every frame that came up, for tests to look at. */
   readonly seen: FrameUp[] = [];
   /** What `hello` says beside what it must. */
@@ -145,16 +149,26 @@ export class Gateway {
     if (this.tokens && !this.tokens.has(frame.token ?? "")) {
       return [{ l: "error", code: "unauthorized", message: "", scope: "session" }];
     }
-    const session = new GatewaySession(`ticket${++this.tickets}`);
+    const again = this.lost.get(frame.ticket ?? "");
+    const session = new GatewaySession(`ticket${++this.tickets}`, again?.member);
     this.sessions.set(session.ticket, session);
     session.live = sink;
-    const hello: Down = { l: "hello", v: 1, via: `n1.${nonce}`, nonce, ticket: session.ticket };
+    const { ticket, member: id } = session;
+    const via = `n1.${nonce}`;
+    const own: Down = { l: "hello", v: 1, via, nonce, ticket, me: { id } };
+    const hello: Down = { ...own, ...(again && { rebuilt: true }), ...this.hello };
     session.link = frame.link ?? 1;
-    sink?.send({ ...hello, me: { id: "me" }, ...this.hello });
+    sink?.send(hello);
     sink?.send(session.attached());
     if (sink) this.beat(session, sink);
     for (const sub of frame.subs ?? []) this.subscribe(session, sub);
-    return sink ? session : [{ ...hello, me: { id: "me" }, ...this.hello }, ...session.take()];
+    return sink ? session : [hello, ...session.take()];
+  }
+
+  /** The node that has the sessions is lost: an `open` that shows the ticket goes on as the same member. */
+  lose(): void {
+    for (const [ticket, session] of this.sessions) this.lost.set(ticket, session);
+    this.sessions.clear();
   }
 
   private find(ticket: string | undefined): GatewaySession | undefined {
@@ -180,6 +194,8 @@ export class Gateway {
       return;
     }
     const attach = first as AttachFrame;
+    const code = this.refusals.shift();
+    if (code) return answer([{ l: "error", code, message: "", scope: "link", retry_ms: 1000 }]);
     const session = this.find(attach.ticket);
     if (!session)
       return answer([{ l: "error", code: "session_gone", message: "", scope: "session" }]);

@@ -25,6 +25,8 @@ export class GatewaySession {
   leaving = false;
   ended = false;
   readonly ticket: string;
+  /** Public id of its member. */
+  readonly member: string;
   readonly handed: Down[] = [];
   readonly queue: Down[] = [];
   readonly subs: Set<string> = new Set();
@@ -32,8 +34,9 @@ export class GatewaySession {
   live: Sink | undefined;
   poll: Poll | undefined;
 
-  constructor(ticket: string) {
+  constructor(ticket: string, member = "me") {
     this.ticket = ticket;
+    this.member = member;
   }
 
   attached(from: number = this.acked): Down {
