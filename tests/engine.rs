@@ -236,7 +236,7 @@ async fn at_the_bound_of_members_a_new_one_is_refused() {
     it.join(&room, one("m2", 1)).await.unwrap();
     full(it.join(&room, one("m3", 1)).await, "members");
     it.join(&room, one("m2", 2)).await.unwrap();
-    it.engine.leave(&room, &MemberId("m1".into()), 1).await.unwrap();
+    it.engine.leave(&room, &MemberId("m1".into()), 1, Duration::ZERO).await.unwrap();
     it.join(&room, one("m3", 1)).await.unwrap();
     assert_eq!(engine.stats().members, 2);
 }

@@ -9,6 +9,8 @@ pub mod memory;
 pub mod redis;
 pub mod types;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -75,8 +77,15 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError::Full`] where the channel has as many members as the entrance admits.
     fn join<'a>(&'a self, channel: &'a Channel, member: Member, how: Entrance) -> Op<'a, ()>;
 
-    /// Removes a member if its stored fence is not above `fence`; the removal alone broadcasts a leave.
-    fn leave<'a>(&'a self, channel: &'a Channel, member: &'a MemberId, fence: u64) -> Op<'a, ()>;
+    /// Removes a member if its stored fence is not above `fence`; the removal alone broadcasts a
+    /// leave. `idle`: how long ago it showed its last sign of life, for its user's `last_seen`.
+    fn leave<'a>(
+        &'a self,
+        channel: &'a Channel,
+        member: &'a MemberId,
+        fence: u64,
+        idle: Duration,
+    ) -> Op<'a, ()>;
 
     /// Who is in a channel.
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot>;

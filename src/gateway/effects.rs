@@ -12,6 +12,7 @@ use crate::protocol::channel::Channel;
 use crate::protocol::down::Me;
 use crate::protocol::position::{Position, Since};
 use crate::session::input::{Effect, EventInput, Input, PageInput};
+use crate::telemetry::clock::now_ms;
 
 use super::driver::Driver;
 use super::rules::Rules;
@@ -89,10 +90,11 @@ async fn perform(driver: &Arc<Driver>, effect: Effect) -> Option<Input> {
             join(driver, &channel, away).await;
             None
         }
-        Effect::Leave { channel } => {
+        Effect::Leave { channel, seen } => {
             let fence = driver.next_fence();
             for delay in RETRIES {
-                match gateway.engine.leave(&channel, &driver.member, fence).await {
+                let idle = Duration::from_millis(now_ms().saturating_sub(seen));
+                match gateway.engine.leave(&channel, &driver.member, fence, idle).await {
                     Err(EngineError::Unavailable | EngineError::Unknown) => sleep(delay).await,
                     Ok(()) | Err(_) => break,
                 }

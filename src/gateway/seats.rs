@@ -5,6 +5,7 @@
 //! while presence lists its member. While the engine cannot be reached nobody is refused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::limits::Over;
 use crate::engine::types::{EngineError, Entrance, Seat};
@@ -77,5 +78,5 @@ async fn make_room(driver: &Driver, user: &str, own: &Channel) -> bool {
     let whose = Whose::Seat { user: user.to_owned(), member: id.0.to_string() };
     // The seat is free at once, though its node were gone.
     disconnect::disconnect(gateway, whose).await.is_ok()
-        && gateway.engine.leave(own, &id, fence).await.is_ok()
+        && gateway.engine.leave(own, &id, fence, Duration::ZERO).await.is_ok()
 }

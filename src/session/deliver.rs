@@ -285,7 +285,7 @@ impl Session {
         self.outbox.withdraw_handed(|body| body.sub() != Some(id));
         let channel = sub.channel.clone();
         if sub.member && self.present {
-            self.effect(Effect::Leave { channel: channel.clone() });
+            self.effect(Effect::Leave { channel: channel.clone(), seen: self.seen });
         }
         self.effect(Effect::Unsubscribe { sub: id, channel: channel.clone() });
         Some(channel)

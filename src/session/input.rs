@@ -379,5 +379,7 @@ pub enum Effect {
     Leave {
         /// The channel.
         channel: Channel,
+        /// When its client showed its last sign of life.
+        seen: Millis,
     },
 }

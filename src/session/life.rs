@@ -195,9 +195,10 @@ impl Session {
         if !std::mem::take(&mut self.present) {
             return;
         }
-        let leaves = self.subs.iter().filter(|sub| sub.member && !sub.is_pending());
+        let (subs, seen) = (self.subs.iter(), self.seen);
+        let leaves = subs.filter(|sub| sub.member && !sub.is_pending());
         let leaves: Vec<_> =
-            leaves.map(|sub| Effect::Leave { channel: sub.channel.clone() }).collect();
+            leaves.map(|sub| Effect::Leave { channel: sub.channel.clone(), seen }).collect();
         self.effects(leaves);
     }
 
@@ -215,6 +216,7 @@ impl Session {
             && *own == conn
         {
             *life = now;
+            self.seen = now;
             self.commit();
         }
     }
@@ -258,7 +260,10 @@ impl Session {
     }
 
     /// The same, told to the request that was the reason too.
-    pub(super) fn end_for(&mut self, by: Option<ConnId>, why: Option<Refusal>, _now: Millis) {
+    pub(super) fn end_for(&mut self, by: Option<ConnId>, why: Option<Refusal>, now: Millis) {
+        if why.as_ref().is_some_and(|why| why.code == ErrorCode::Closed) {
+            self.seen = now;
+        }
         let candidates = std::mem::take(&mut self.candidates).into_iter().map(|c| c.conn);
         let link =
             self.link.take().filter(|l| !matches!(l.mode, Mode::Gone | Mode::Answered { .. }));

@@ -76,6 +76,7 @@ impl Session {
         if self.refuses_expired(conn, now) {
             return;
         }
+        self.seen = now;
         self.commit();
         let own = self.link.as_ref().is_some_and(|link| link.conn == conn);
         let higher = attach.link > self.link_number;
@@ -107,6 +108,7 @@ impl Session {
         if self.refuses_expired(conn, now) {
             return;
         }
+        self.seen = now;
         self.commit();
         if attach.link < self.link_number {
             let superseded = LinkDown::Superseded { link: self.link_number }.encode();

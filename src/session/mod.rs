@@ -67,6 +67,8 @@ pub struct Session {
     expires_at: Option<Millis>,
     /// The page said that it goes away; presence forgets it then unless it shows life.
     leaving_at: Option<Millis>,
+    /// When its client showed its last sign of life.
+    seen: Millis,
     /// Why it is over.
     ended_with: Option<Refusal>,
     tally: Tally,
@@ -122,6 +124,7 @@ impl Session {
             away: false,
             expires_at: begin.expires_at,
             leaving_at: None,
+            seen: now,
             ended_with: None,
             tally: Tally::default(),
             out: VecDeque::new(),

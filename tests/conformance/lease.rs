@@ -77,8 +77,8 @@ pub async fn a_lapsed_node_removes_nothing_newer(harness: &impl Harness) {
     it.advance(OVER).await;
     it.engine.renew(&incarnation("one"), None).await.unwrap();
     assert_eq!(count(&it).await, 2, "the session had moved");
-    it.engine.leave(&channel("room:a"), &MemberId("two".into()), 1).await.unwrap();
-    it.engine.leave(&channel("room:a"), &MemberId("two".into()), 2).await.unwrap();
+    it.engine.leave(&channel("room:a"), &MemberId("two".into()), 1, Duration::ZERO).await.unwrap();
+    it.engine.leave(&channel("room:a"), &MemberId("two".into()), 2, Duration::ZERO).await.unwrap();
     assert_eq!(it.next_change().await, (3, 1, PresenceChange::Leave(MemberId("two".into()))));
 }
 

@@ -85,6 +85,7 @@ macro_rules! conformance {
                 members_come_by_id_and_a_large_channel_gives_its_count,
                 a_user_is_online_if_any_session_is,
                 a_user_who_left_was_last_seen_then,
+                of_several_devices_the_one_that_was_seen_last_counts,
                 members_who_are_asserted_again_make_presence_whole,
             }
             lease {

@@ -27,7 +27,7 @@ async fn join(it: &Fixture, id: &str, fence: u64, state: PresenceState, info: &s
 }
 
 async fn leave(it: &Fixture, id: &str, fence: u64) {
-    it.engine.leave(&channel(ROOM), &MemberId(id.into()), fence).await.unwrap();
+    it.engine.leave(&channel(ROOM), &MemberId(id.into()), fence, Duration::ZERO).await.unwrap();
 }
 
 fn json(id: &str, info: &str) -> Bytes {
@@ -189,9 +189,9 @@ pub async fn a_user_who_left_was_last_seen_then(harness: &impl Harness) {
     for id in ["phone", "laptop"] {
         it.join(&ann, member(id, 1, Online, "")).await.unwrap();
     }
-    it.engine.leave(&ann, &MemberId("phone".into()), 1).await.unwrap();
+    it.engine.leave(&ann, &MemberId("phone".into()), 1, Duration::ZERO).await.unwrap();
     assert_eq!(users(&it, &["ann"]).await[0].state, Online);
-    it.engine.leave(&ann, &MemberId("laptop".into()), 1).await.unwrap();
+    it.engine.leave(&ann, &MemberId("laptop".into()), 1, Duration::ZERO).await.unwrap();
     let seen = users(&it, &["ann"]).await[0].last_seen.expect("a time");
     it.advance(Duration::from_secs(5)).await;
     it.join(&ann, member("phone", 2, Online, "")).await.unwrap();
@@ -199,9 +199,26 @@ pub async fn a_user_who_left_was_last_seen_then(harness: &impl Harness) {
         users(&it, &["ann"]).await,
         [UserPresence { state: Online, sessions: 1, last_seen: None }]
     );
-    it.engine.leave(&ann, &MemberId("phone".into()), 2).await.unwrap();
+    it.engine.leave(&ann, &MemberId("phone".into()), 2, Duration::ZERO).await.unwrap();
     let again = users(&it, &["ann"]).await[0].last_seen.expect("a time");
     assert!(again >= seen + 5000, "{seen} {again}");
+}
+
+// spec: R7
+pub async fn of_several_devices_the_one_that_was_seen_last_counts(harness: &impl Harness) {
+    let it = harness.fresh().await;
+    let ann = channel("@user:ann");
+    for id in ["phone", "laptop"] {
+        it.join(&ann, member(id, 1, Online, "")).await.unwrap();
+    }
+    let silent = Duration::from_mins(1);
+    it.engine.leave(&ann, &MemberId("laptop".into()), 1, Duration::from_secs(10)).await.unwrap();
+    it.engine.leave(&ann, &MemberId("phone".into()), 1, silent).await.unwrap();
+    let seen = users(&it, &["ann"]).await[0].last_seen.expect("a time");
+    it.join(&ann, member("phone", 2, Online, "")).await.unwrap();
+    it.engine.leave(&ann, &MemberId("phone".into()), 2, Duration::ZERO).await.unwrap();
+    let now = users(&it, &["ann"]).await[0].last_seen.expect("a time");
+    assert!((seen + 10_000..seen + 50_000).contains(&now), "{seen} {now}");
 }
 
 // spec: R5
@@ -232,7 +249,10 @@ pub async fn a_channel_has_no_more_members_than_an_entrance_admits(harness: &imp
     let third = enter("m3", 1).await;
     assert!(matches!(third, Err(EngineError::Full(_))), "{third:?}");
     enter("m2", 2).await.unwrap();
-    it.engine.leave(&channel("@user:ann"), &MemberId("m1".into()), 1).await.unwrap();
+    it.engine
+        .leave(&channel("@user:ann"), &MemberId("m1".into()), 1, Duration::ZERO)
+        .await
+        .unwrap();
     enter("m3", 1).await.unwrap();
 }
 

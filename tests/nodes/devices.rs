@@ -133,3 +133,30 @@ async fn five_hundred_users_cost_one_command_each_in_one_round_trip() {
     let others = client.call(json!({ "t": "presence", "users": ["x"], "chs": ["room:1"] })).await;
     assert_eq!(text(&others, "code"), "forbidden");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_whose_device_breaks_off_was_last_seen_when_it_last_said_something() {
+    // demand: 67
+    // spec: R7
+    let fleet = Fleet::start(1, &[]).await;
+    let servers = fleet.servers(&[0]);
+    let now = throughline::telemetry::clock::wall_ms;
+    for transport in [Transport::WebSocket, Transport::Stream, Transport::Sse] {
+        let (user, history) = (unique("user"), History::default());
+        let mut device = device(fleet.at(0), transport, &user, &history).await;
+        let before = now();
+        device.call(json!({ "t": "presence", "users": [] })).await;
+        device.comes_back = false;
+        device.cut();
+        let cut = now();
+        let mut state = json!({});
+        while state["state"] != "offline" {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            let answer = servers.api_get(&format!("/presence?user={user}")).await;
+            state = answer["users"][&user].clone();
+        }
+        let seen = state["last_seen"].as_u64().unwrap();
+        // Two clocks of whole milliseconds.
+        assert!((before - 2..=cut + 2).contains(&seen), "{transport:?}: {before} {seen} {cut}");
+    }
+}

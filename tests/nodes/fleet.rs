@@ -147,8 +147,14 @@ impl Engine for View {
     fn join<'a>(&'a self, channel: &'a Channel, member: Member, how: Entrance) -> Op<'a, ()> {
         self.shared.engine.join(channel, member, how)
     }
-    fn leave<'a>(&'a self, channel: &'a Channel, member: &'a MemberId, fence: u64) -> Op<'a, ()> {
-        self.shared.engine.leave(channel, member, fence)
+    fn leave<'a>(
+        &'a self,
+        channel: &'a Channel,
+        member: &'a MemberId,
+        fence: u64,
+        idle: Duration,
+    ) -> Op<'a, ()> {
+        self.shared.engine.leave(channel, member, fence, idle)
     }
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot> {
         self.shared.engine.members(channel)

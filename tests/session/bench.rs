@@ -157,7 +157,7 @@ pub fn show(output: Output) -> String {
             Effect::FetchState { sub, .. } => format!("state {}", sub.0),
             Effect::FetchMembers { sub, .. } => format!("members {}", sub.0),
             Effect::Join { channel, away } => format!("join {channel} {away}"),
-            Effect::Leave { channel } => format!("leave {channel}"),
+            Effect::Leave { channel, .. } => format!("leave {channel}"),
         },
         Output::Ended => "ended".to_owned(),
     }

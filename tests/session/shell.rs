@@ -31,7 +31,7 @@ impl World {
                 assert!(*seq > last, "S3, O3: {seq} is applied after {last}");
                 self.applied.push(*seq);
             }
-            Effect::Leave { channel } => {
+            Effect::Leave { channel, .. } => {
                 let left = self.unsubscribed.remove(channel.as_str());
                 let grace = self.settings.grace;
                 let detached = self.detached_at.is_some_and(|at| at + grace <= self.now);
@@ -95,7 +95,7 @@ impl World {
                 self.joins(name(&channel), ME, if away { "away" } else { "online" });
                 return None;
             }
-            Effect::Leave { channel } => {
+            Effect::Leave { channel, .. } => {
                 self.leaves(name(&channel), ME);
                 return None;
             }

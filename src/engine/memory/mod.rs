@@ -19,6 +19,7 @@ mod shards;
 mod state;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -151,8 +152,14 @@ impl Engine for MemoryEngine {
         Box::pin(self.enter(channel, member, how))
     }
 
-    fn leave<'a>(&'a self, channel: &'a Channel, member: &'a MemberId, fence: u64) -> Op<'a, ()> {
-        Box::pin(self.exit(channel, member, fence))
+    fn leave<'a>(
+        &'a self,
+        channel: &'a Channel,
+        member: &'a MemberId,
+        fence: u64,
+        idle: Duration,
+    ) -> Op<'a, ()> {
+        Box::pin(self.exit(channel, member, fence, idle))
     }
 
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot> {

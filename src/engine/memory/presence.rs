@@ -1,6 +1,7 @@
 //! Presence over all channels (contract R3–R7).
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tokio::sync::mpsc::PermitIterator;
 
@@ -14,6 +15,9 @@ use super::MemoryEngine;
 use super::cell::Cell;
 use super::members::Members;
 use super::settings::admit;
+
+/// How long ago a member was seen at least whose node's lease and grace are over.
+const LAPSED_IDLE: Duration = Duration::from_secs(16);
 
 /// Broadcasts a change of a channel's members, if this node wants it.
 fn tell(
@@ -62,6 +66,7 @@ impl MemoryEngine {
         channel: &Channel,
         member: &MemberId,
         fence: u64,
+        idle: Duration,
     ) -> Result<(), EngineError> {
         let room = self.reserve(1).await?;
         let mut shard = self.shards.lock(channel);
@@ -70,10 +75,11 @@ impl MemoryEngine {
         let Some(change) = cell.leave(member, fence) else { return Ok(()) };
         cell.touch(now);
         self.shards.counts.members.fetch_sub(1, Relaxed);
-        let gone = cell.members().is_none_or(|members| members.count() == 0);
         tell(channel, cell, change, room);
-        if gone && channel.as_str().starts_with(USER_CHANNEL_PREFIX) {
-            shard.last_seen.insert(channel.clone(), now);
+        if channel.as_str().starts_with(USER_CHANNEL_PREFIX) {
+            let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+            let before = shard.last_seen.get(channel).copied().unwrap_or_default();
+            shard.last_seen.insert(channel.clone(), before.max(now.saturating_sub(idle)));
         }
         Ok(())
     }
@@ -112,7 +118,7 @@ impl MemoryEngine {
     pub(super) async fn sweep_lapsed(&self) {
         for incarnation in self.leases.lapsed(self.clock.now()) {
             for (channel, member, fence) in self.members_of(&incarnation) {
-                if self.exit(&channel, &member, fence).await.is_err() {
+                if self.exit(&channel, &member, fence, LAPSED_IDLE).await.is_err() {
                     return;
                 }
             }

@@ -20,6 +20,7 @@ mod script;
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -39,6 +40,7 @@ pub use self::address::{Address, BadAddress};
 use self::backplane::Backplane;
 use self::call::Caller;
 use self::keys::Keys;
+use self::presence::Exit;
 use self::route::Router;
 pub use self::store::Skew;
 use self::store::Store;
@@ -160,8 +162,14 @@ impl Engine for RedisEngine {
         Box::pin(async move { self.store.enter(channel, &member, how).await })
     }
 
-    fn leave<'a>(&'a self, channel: &'a Channel, member: &'a MemberId, fence: u64) -> Op<'a, ()> {
-        Box::pin(self.store.exit(channel, member, Some(fence), None))
+    fn leave<'a>(
+        &'a self,
+        channel: &'a Channel,
+        member: &'a MemberId,
+        fence: u64,
+        idle: Duration,
+    ) -> Op<'a, ()> {
+        Box::pin(self.store.exit(channel, member, Exit { fence: Some(fence), of: None, idle }))
     }
 
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot> {
@@ -210,8 +218,7 @@ impl Engine for RedisEngine {
     }
 
     fn unpark<'a>(&'a self, session: &'a str, expected: u64) -> Op<'a, ()> {
-        let none =
-            ParkedSession { version: 0, state: Bytes::new(), ttl: std::time::Duration::ZERO };
+        let none = ParkedSession { version: 0, state: Bytes::new(), ttl: Duration::ZERO };
         Box::pin(async move { self.store.change_record(session, expected, &none).await })
     }
 }

@@ -1,5 +1,7 @@
 //! Who is in channels (contract R1–R7).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use redis::{Value, pipe};
 
@@ -19,6 +21,19 @@ use super::store::Store;
 const SWEPT_AT_ONCE: usize = 100;
 /// Partitions that are swept at once.
 const PARTITIONS_AT_ONCE: usize = 32;
+
+/// How long ago a member was seen at least whose node's lease and grace are over.
+const LAPSED_IDLE: Duration = Duration::from_secs(16);
+
+/// Which member leaves.
+pub(super) struct Exit<'a> {
+    /// Its highest fence; any where there is none.
+    pub(super) fence: Option<u64>,
+    /// Who must assert it; anyone where there is none.
+    pub(super) of: Option<&'a Incarnation>,
+    /// How long ago it was seen.
+    pub(super) idle: Duration,
+}
 
 impl Store {
     fn presence_call(
@@ -71,8 +86,7 @@ impl Store {
         &self,
         channel: &Channel,
         member: &MemberId,
-        fence: Option<u64>,
-        of: Option<&Incarnation>,
+        Exit { fence, of, idle }: Exit<'_>,
     ) -> Result<(), EngineError> {
         let call = self
             .presence_call(&LEAVE, channel, &[])
@@ -80,7 +94,8 @@ impl Store {
             .arg(self.publish_command())
             .arg(&*member.0)
             .arg(fence.map_or(String::new(), |fence| format!("{fence:020}")))
-            .arg(of.map_or("", |incarnation| &incarnation.0));
+            .arg(of.map_or("", |incarnation| &incarnation.0))
+            .arg(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX >> 11));
         let value = self.caller.run(call).await?;
         let incarnation: String = redis::from_redis_value(value).unwrap_or_default();
         if !incarnation.is_empty() && of.is_none() {
@@ -194,7 +209,8 @@ impl Store {
                 if let Some((channel, member)) = entry.split_once('\n')
                     && let Ok(channel) = Channel::parse(channel)
                 {
-                    self.exit(&channel, &MemberId(member.into()), None, Some(of)).await?;
+                    let how = Exit { fence: None, of: Some(of), idle: LAPSED_IDLE };
+                    self.exit(&channel, &MemberId(member.into()), how).await?;
                 }
             }
             done = entries;

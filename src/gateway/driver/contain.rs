@@ -46,7 +46,8 @@ impl Driver {
         let held = state.held.iter();
         let ends = held.flat_map(|(sub, channel)| {
             let (sub, channel) = (*sub, channel.clone());
-            [Effect::Leave { channel: channel.clone() }, Effect::Unsubscribe { sub, channel }]
+            let seen = now_ms();
+            [Effect::Leave { channel: channel.clone(), seen }, Effect::Unsubscribe { sub, channel }]
         });
         state.effects = ends.collect();
         self.perform_effects(state);

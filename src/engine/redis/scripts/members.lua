@@ -37,7 +37,6 @@ local function change(kind, body, tell)
   local version = redis.call('HINCRBY', KEYS[1], 'v', 1)
   local count = redis.call('HLEN', KEYS[2])
   if count == 0 then
-    redis.call('HSET', KEYS[1], 's', now())
     redis.call('PEXPIRE', KEYS[1], 2592000000)
   else
     redis.call('PERSIST', KEYS[1])
