@@ -57,10 +57,10 @@ impl Session {
         match self.link.as_ref()?.mode {
             Mode::Push { next_ping, life, .. } => Some(next_ping.min(life + self.dead_after())),
             Mode::Waiting { until, .. } => Some(until),
-            Mode::Answered { at } if matches!(self.phase, Phase::Live) => {
+            Mode::Answered { at } | Mode::Due { at } if matches!(self.phase, Phase::Live) => {
                 Some(at + self.settings.poll_detach)
             }
-            Mode::Answered { .. } | Mode::Gone => None,
+            Mode::Answered { .. } | Mode::Due { .. } | Mode::Gone => None,
         }
     }
 
@@ -117,12 +117,16 @@ impl Session {
                 let ping = LinkDown::Ping { n: handed, up, next: interval };
                 self.control(conn, ping.encode());
             }
-            Mode::Answered { at } if *at + self.settings.poll_detach <= now => {
+            Mode::Answered { at } | Mode::Due { at } if *at + self.settings.poll_detach <= now => {
                 if matches!(self.phase, Phase::Live) {
                     self.detach(now);
                 }
             }
-            Mode::Push { .. } | Mode::Answered { .. } | Mode::Waiting { .. } | Mode::Gone => {}
+            Mode::Push { .. }
+            | Mode::Answered { .. }
+            | Mode::Due { .. }
+            | Mode::Waiting { .. }
+            | Mode::Gone => {}
         }
     }
 
@@ -149,7 +153,7 @@ impl Session {
                 Mode::Push { .. } | Mode::Waiting { .. } => {
                     self.emit(Output::Close { conn, code: code.map(Into::into), ended: false });
                 }
-                Mode::Answered { at } => link.mode = Mode::Answered { at },
+                mode @ (Mode::Answered { .. } | Mode::Due { .. }) => link.mode = mode,
                 Mode::Gone => {}
             }
         }

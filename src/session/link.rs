@@ -39,6 +39,8 @@ pub(super) enum Mode {
     Waiting { until: Millis, opening: bool },
     /// A request was answered; the next one is due.
     Answered { at: Millis },
+    /// The same, of a session that another node parked: what was answered there is not here.
+    Due { at: Millis },
 }
 
 impl Link {
@@ -171,7 +173,7 @@ impl Session {
                 *life = now;
                 self.answer_attached_alone(conn);
             }
-            Mode::Gone => self.answer_attached_alone(conn),
+            Mode::Gone | Mode::Due { .. } => self.answer_attached_alone(conn),
             Mode::Waiting { .. } | Mode::Answered { .. } => {
                 let older = std::mem::replace(&mut link.conn, conn);
                 let until = now + attach.wait.min(self.settings.hold_max);
@@ -248,7 +250,7 @@ impl Session {
                 self.control(old.conn, LinkDown::Superseded { link: number }.encode());
                 self.close(old.conn, Some(ErrorCode::Superseded.into()));
             }
-            Mode::Push { .. } | Mode::Gone | Mode::Answered { .. } => {}
+            Mode::Push { .. } | Mode::Gone | Mode::Answered { .. } | Mode::Due { .. } => {}
         }
     }
 
@@ -296,6 +298,21 @@ impl Session {
     pub(super) fn attached(&self, from: u64) -> Frame {
         let (link, up) = (self.link_number, self.uplink.applied());
         LinkDown::Attached { link, from, up, ticket: &self.ticket }.encode()
+    }
+
+    /// Whether requests carry the way down, one after the other.
+    pub(super) fn is_polled(&self) -> bool {
+        let polls = |link: &Link| {
+            matches!(link.mode, Mode::Waiting { .. } | Mode::Answered { .. } | Mode::Due { .. })
+        };
+        matches!(self.phase, Phase::Live) && self.link.as_ref().is_some_and(polls)
+    }
+
+    /// The request that waits, with an answer that holds nothing: what is due goes on elsewhere.
+    pub fn empty_answer(&self) -> Option<(ConnId, Frame)> {
+        let waits = |link: &&Link| matches!(link.mode, Mode::Waiting { .. });
+        let link = self.link.as_ref().filter(waits)?;
+        Some((link.conn, self.attached(self.outbox.handed_total())))
     }
 
     fn answer_attached_alone(&mut self, conn: ConnId) {
@@ -377,7 +394,7 @@ impl Session {
                 }
             }
             Mode::Waiting { .. } => link.mode = Mode::Answered { at: now },
-            Mode::Gone | Mode::Answered { .. } => {}
+            Mode::Gone | Mode::Answered { .. } | Mode::Due { .. } => {}
         }
     }
 }

@@ -7,14 +7,22 @@ use crate::protocol::position::Position;
 
 use super::deliver::caught_up;
 use super::input::{ChannelKind, Effect, EventInput, PageInput, SubId};
+use super::link::{Link, Mode};
 use super::outbox::Body;
 use super::subs::{MembersPhase, Sub, SubPhase};
 use super::{Millis, Session};
 
 impl Session {
+    /// Whether what is read would reach the client. While the next poll of a parked session is due it
+    /// is not known from where to read.
+    fn reads_now(&self) -> bool {
+        let due = |link: &Link| matches!(link.mode, Mode::Due { .. });
+        self.is_attached() && !self.link.as_ref().is_some_and(due)
+    }
+
     /// When a read that failed is tried again.
     pub(super) fn reads_at(&self) -> Option<Millis> {
-        if !self.subs.reading || !self.is_attached() || !self.outbox.wants_more() {
+        if !self.subs.reading || !self.reads_now() || !self.outbox.wants_more() {
             return None;
         }
         self.subs.iter().filter_map(Sub::reads_at).min()
@@ -22,7 +30,7 @@ impl Session {
 
     /// Asks for what is behind, where the outbox wants more.
     pub(super) fn ask_for_pages(&mut self, now: Millis) {
-        if !self.subs.reading || !self.is_attached() || !self.outbox.wants_more() {
+        if !self.subs.reading || !self.reads_now() || !self.outbox.wants_more() {
             return;
         }
         let mut reading = false;

@@ -33,6 +33,8 @@ pub struct Parked {
     visible: bool,
     away: bool,
     present: bool,
+    /// Whether requests carry the way down: such a session is not detached between two of them.
+    polled: bool,
     link: u64,
     acked: u64,
     handed: usize,
@@ -119,6 +121,7 @@ impl Session {
             visible: self.visible,
             away: self.away,
             present: self.present,
+            polled: self.is_polled(),
             link: self.link_number,
             acked: self.outbox.acked(),
             handed: handed.unwrap_or_default(),
@@ -143,7 +146,8 @@ impl Session {
         }
     }
 
-    /// Goes on with a parked session, detached. The caller registers what
+    /// Goes on with a parked session: detached, or where it is polled with the next request due. The
+    /// caller registers what
     /// [`Session::subscriptions`] lists before it brings the first input.
     pub fn restore(settings: Arc<Settings>, parked: Parked, now: Millis) -> Self {
         let begin = Begin {
@@ -163,9 +167,12 @@ impl Session {
             session.restore_sub(sub);
         }
         session.link_number = parked.link;
-        session.link = Some(Link { conn: super::ConnId(0), mode: Mode::Gone });
+        let mode = if parked.polled { Mode::Due { at: now } } else { Mode::Gone };
+        session.link = Some(Link { conn: super::ConnId(0), mode });
         session.phase = Phase::Live;
-        session.detach(now);
+        if !parked.polled {
+            session.detach(now);
+        }
         (session.away, session.present) = (parked.away, parked.present);
         (session.skipped, session.owes_caught_up) = (parked.skipped, parked.owes_caught_up);
         session

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use throughline::session::Session;
-use throughline::session::input::{ChannelKind, ConnId, Input};
+use throughline::session::input::{AttachInput, ChannelKind, ConnId, Input};
 use throughline::session::park::Parked;
 use throughline::session::settings::Settings;
 
-use crate::bench::{Bench, attach, exchange, lost, numbered, pong};
+use crate::bench::{Bench, attach, exchange, lost, numbered, pong, text};
 
 fn moved(bench: &Bench, ms: u64, now: u64) -> Bench {
     let text = serde_json::to_string(&bench.session.park(bench.now).unwrap()).unwrap();
@@ -52,6 +52,38 @@ fn the_age_of_an_ephemeral_event_moves_with_it() {
         assert_eq!(answer.contains("event"), replays, "{ms} ms: {answer}");
         assert_eq!(answer.contains(r#"{"t":"skipped","n":1}"#), !replays, "{ms} ms: {answer}");
     }
+}
+
+#[test]
+fn a_polled_session_is_not_detached_by_its_move() {
+    // spec: S4, D7
+    let mut bench = Bench::on_socket(Settings::default());
+    bench.subscribed(1, "e:1", ChannelKind::Ephemeral);
+    bench.give(exchange(2, attach(2, 1), &[]));
+    let polled = AttachInput { wait: 20_000, ..attach(3, 1) };
+    bench.give(exchange(3, polled, &[]));
+    let (conn, answer) = bench.session.empty_answer().unwrap();
+    assert_eq!((conn, text(&answer).contains(r#""link":3,"from":1"#)), (ConnId(3), true));
+    let mut taker = moved(&bench, 0, 50_000);
+    assert!(taker.session.is_attached());
+    taker.event(1, 1);
+    let seen = taker.give(exchange(4, attach(4, 1), &[]));
+    assert!(seen.iter().any(|out| out.starts_with("4 =") && out.contains("event")), "{seen:?}");
+    assert!(!seen.iter().any(|out| out.contains("skipped")), "{seen:?}");
+}
+
+#[test]
+fn a_poll_repeated_at_the_taker_goes_on_with_the_next() {
+    // spec: S2
+    let mut bench = Bench::on_socket(Settings::default());
+    bench.subscribed(1, "d:1", ChannelKind::Durable);
+    bench.give(exchange(2, attach(2, 1), &[]));
+    bench.event(1, 1);
+    let mut taker = moved(&bench, 0, 50_000);
+    let again = taker.give(exchange(3, attach(2, 1), &[]));
+    assert!(again.iter().any(|out| out.starts_with("3 =") && !out.contains("event")), "{again:?}");
+    let next = taker.give(exchange(4, attach(3, 1), &[]));
+    assert!(next.contains(&"fetch 1 after 0".to_owned()), "{next:?}");
 }
 
 #[test]

@@ -78,10 +78,15 @@ impl State {
         }
     }
 
-    /// The connections are told to come back elsewhere.
+    /// The connections are told to come back elsewhere. A poll is answered with nothing: the next
+    /// one finds the session where it is then.
     fn close_all(&mut self) {
+        let empty = self.session.empty_answer();
         for conn in std::mem::take(&mut self.conns) {
-            conn.port.close(Some(&moved()), false);
+            match &empty {
+                Some((polls, frame)) if *polls == conn.id => conn.port.answer(vec![frame.clone()]),
+                Some(_) | None => conn.port.close(Some(&moved()), false),
+            }
         }
     }
 }
