@@ -305,7 +305,7 @@ impl Session {
         let polls = |link: &Link| {
             matches!(link.mode, Mode::Waiting { .. } | Mode::Answered { .. } | Mode::Due { .. })
         };
-        matches!(self.phase, Phase::Live) && self.link.as_ref().is_some_and(polls)
+        self.is_attached() && self.link.as_ref().is_some_and(polls)
     }
 
     /// The request that waits, with an answer that holds nothing: what is due goes on elsewhere.
