@@ -12,7 +12,6 @@ use crate::protocol::channel::Channel;
 use crate::protocol::down::Me;
 use crate::protocol::position::{Position, Since};
 use crate::session::input::{Effect, EventInput, Input, PageInput};
-use crate::telemetry::clock::now_ms;
 
 use super::driver::Driver;
 use super::rules::Rules;
@@ -91,14 +90,7 @@ async fn perform(driver: &Arc<Driver>, effect: Effect) -> Option<Input> {
             None
         }
         Effect::Leave { channel, seen } => {
-            let fence = driver.next_fence();
-            for delay in RETRIES {
-                let idle = Duration::from_millis(now_ms().saturating_sub(seen));
-                match gateway.engine.leave(&channel, &driver.member, fence, idle).await {
-                    Err(EngineError::Unavailable | EngineError::Unknown) => sleep(delay).await,
-                    Ok(()) | Err(_) => break,
-                }
-            }
+            presence::leave(driver, channel, seen).await;
             None
         }
     }

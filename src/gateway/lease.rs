@@ -33,6 +33,8 @@ pub(super) struct Lease {
     held: AtomicBool,
     /// When it was last renewed, on the monotonic clock.
     renewed_ms: AtomicU64,
+    /// When the engine last refused a renewal, on the same clock; 0 for never.
+    away_ms: AtomicU64,
     turn: Mutex<()>,
 }
 
@@ -47,7 +49,8 @@ impl Default for Lease {
         let names = Names { now: fresh(), retired: VecDeque::new() };
         let renewed_ms = AtomicU64::new(now_ms());
         let held = AtomicBool::new(false);
-        Self { names: RwLock::new(names), held, renewed_ms, turn: Mutex::new(()) }
+        let away_ms = AtomicU64::new(0);
+        Self { names: RwLock::new(names), held, renewed_ms, away_ms, turn: Mutex::new(()) }
     }
 }
 
@@ -74,6 +77,13 @@ impl Lease {
     pub(super) fn is_stale(&self) -> bool {
         !self.was_held()
             || now_ms().saturating_sub(self.renewed_ms.load(Ordering::Relaxed)) >= LEASE_MS
+    }
+
+    /// Whether the engine was away within that time: whose client could not come back then may still.
+    pub(super) fn was_away(&self, within: Duration) -> bool {
+        let away = self.away_ms.load(Ordering::Relaxed);
+        let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        away > 0 && now_ms().saturating_sub(away) < within
     }
 
     fn retire(&self) {
@@ -125,6 +135,9 @@ async fn renew_in_turn(gateway: &Arc<Gateway>) {
             gateway.lease.renewed_ms.store(now_ms(), Ordering::Relaxed);
             gateway.lease.held.store(true, Ordering::Relaxed);
         }
-        Err(error) => tracing::warn!(%error, "the node's lease was not renewed"),
+        Err(error) => {
+            gateway.lease.away_ms.store(now_ms().max(1), Ordering::Relaxed);
+            tracing::warn!(%error, "the node's lease was not renewed");
+        }
     }
 }

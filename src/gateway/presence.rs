@@ -2,20 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde_json::value::RawValue;
+use tokio::time::sleep;
 
 use crate::auth::Identity;
 use crate::config::grants::Right;
 use crate::config::namespaces::Presence;
-use crate::engine::types::{EngineError, Entrance, PresenceSnapshot, PresenceState};
+use crate::engine::types::{EngineError, Entrance, MemberId, PresenceSnapshot, PresenceState};
 use crate::protocol::channel::Channel;
 use crate::protocol::down::{self, SessionDown};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
+use crate::session::Millis;
 use crate::session::input::Effect;
+use crate::telemetry::clock::now_ms;
 
 use super::Gateway;
 use super::driver::Driver;
@@ -174,5 +178,48 @@ async fn list_again(driver: Arc<Driver>) {
         if let Err(error) = driver.gateway.engine.join(&channel, member, how).await {
             tracing::warn!(%error, "a member could not be listed again");
         }
+    }
+}
+
+/// Between two looks at an engine that is away.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Takes a session off a channel's list, whose client was seen last at `seen`. Whose client could not
+/// come back because the engine was away has its grace anew once it is there again (contract R2).
+pub(super) async fn leave(driver: &Driver, channel: Channel, seen: Millis) {
+    let gateway = &driver.gateway;
+    let (member, fence) = (driver.member.clone(), driver.next_fence());
+    let leaving = Leaving { channel, member, fence, seen };
+    let grace = gateway.config.session.grace;
+    if !gateway.lease.was_away(grace) && leaving.is_done(gateway).await {
+        return;
+    }
+    let node = Arc::downgrade(gateway);
+    // Not a task that the end of the node waits for: what is not done then, its lease's end does.
+    tokio::spawn(async move {
+        loop {
+            sleep(LOOK).await;
+            let Some(gateway) = node.upgrade().filter(|node| !node.is_draining()) else { return };
+            if !gateway.lease.was_away(grace) && leaving.is_done(&gateway).await {
+                return;
+            }
+        }
+    });
+}
+
+/// A member that is to leave. Its fence makes a leave harmless that comes after its return.
+struct Leaving {
+    channel: Channel,
+    member: MemberId,
+    fence: u64,
+    seen: Millis,
+}
+
+impl Leaving {
+    /// Whether nothing more is to be done.
+    async fn is_done(&self, gateway: &Gateway) -> bool {
+        let idle = Duration::from_millis(now_ms().saturating_sub(self.seen));
+        let done = gateway.engine.leave(&self.channel, &self.member, self.fence, idle).await;
+        !matches!(done, Err(EngineError::Unavailable | EngineError::Unknown))
     }
 }

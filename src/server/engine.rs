@@ -55,6 +55,7 @@ fn memory(config: &Config) -> Built {
         log_bytes: memory.log_bytes,
         channels: memory.channels,
         members: memory.presence_members,
+        grace: config.session.grace,
         ..MemorySettings::default()
     };
     let memory = MemoryEngine::new(&settings, sender);
@@ -70,7 +71,8 @@ fn memory(config: &Config) -> Built {
 fn redis(config: &Config) -> anyhow::Result<Built> {
     let (sender, deliveries) = mpsc::channel(DELIVERIES);
     let prefix = config.engine.redis.prefix.clone();
-    let settings = RedisSettings { prefix, ..RedisSettings::default() };
+    let grace = config.session.grace;
+    let settings = RedisSettings { prefix, grace, ..RedisSettings::default() };
     let redis = RedisEngine::start(address(config)?, &settings, sender)?;
     let engine = Arc::clone(&redis) as Arc<dyn Engine>;
     let measure = Box::new(move |metrics: &Metrics| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use throughline::engine::redis::{Address, RedisEngine, RedisSettings, Skew};
+use throughline::engine::redis::{Address, RedisEngine, RedisSettings};
 use throughline::engine::types::{Delivery, EngineError, Incarnation, PresenceState};
 
 use crate::conformance::Fixture;
@@ -88,7 +88,7 @@ async fn a_private_authority_is_trusted_where_it_is_named_and_only_there() {
     let url = format!("rediss://localhost:{port}/0");
     let start = |pem: Option<Vec<u8>>| {
         let (sender, deliveries) = mpsc::channel(1000);
-        let settings = RedisSettings { prefix: "t".to_owned(), skew: Skew::default() };
+        let settings = RedisSettings { prefix: "t".to_owned(), ..RedisSettings::default() };
         let address = Address::parse(&url).unwrap().trusting(pem);
         let engine = RedisEngine::start(address, &settings, sender).unwrap();
         let server = Arc::clone(&redis);

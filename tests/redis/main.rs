@@ -64,7 +64,7 @@ fn fixture(url: &str, server: Arc<dyn Any + Send + Sync>) -> Fixture {
     let (sender, deliveries) = mpsc::channel(100_000);
     let prefix = format!("t{:016x}", rand::random::<u64>());
     let skew = Skew::default();
-    let settings = RedisSettings { prefix, skew: skew.clone() };
+    let settings = RedisSettings { prefix, skew: skew.clone(), ..RedisSettings::default() };
     let engine = RedisEngine::start(Address::parse(url).unwrap(), &settings, sender).unwrap();
     let shared: Arc<dyn Engine> = engine;
     let beats = Arc::clone(&shared);

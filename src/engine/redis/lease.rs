@@ -18,8 +18,6 @@ use super::store::Store;
 
 /// How long a lease lasts after its renewal (contract L).
 const LEASE: Duration = Duration::from_secs(8);
-/// How long after its lease an incarnation's members stay (contract g).
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Since when the store was reached without a break and with the same data: only then does a
 /// missing lease mean that its node is gone.
@@ -56,7 +54,7 @@ impl Store {
             .arg(&*incarnation.0)
             .arg(address.unwrap_or_default())
             .arg(millis(LEASE))
-            .arg(millis(GRACE))
+            .arg(millis(self.grace))
             .arg(format!("{:016x}", rand::random::<u64>()));
         let answer = self.caller.run(call).await.inspect_err(|_| self.steady.broke())?;
         let mut reply = Reply::of(answer)?;

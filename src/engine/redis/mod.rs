@@ -50,13 +50,15 @@ use self::store::Store;
 pub struct RedisSettings {
     /// What every key begins with; several fleets may share a Redis under different ones.
     pub prefix: String,
+    /// How long after its lease a node's members stay (contract g).
+    pub grace: Duration,
     /// Moves time, in tests.
     pub skew: Skew,
 }
 
 impl Default for RedisSettings {
     fn default() -> Self {
-        Self { prefix: "tl".to_owned(), skew: Skew::default() }
+        Self { prefix: "tl".to_owned(), grace: Duration::from_secs(10), skew: Skew::default() }
     }
 }
 
@@ -93,7 +95,7 @@ impl RedisEngine {
         let keys = Keys::new(&settings.prefix, address.database);
         let router = Router::new(address)?;
         let caller = Caller { router: Arc::clone(&router) };
-        let store = Store::new(keys, caller, settings.skew.clone());
+        let store = Store::new(keys, caller, settings);
         let backplane = Backplane::new(Arc::clone(&store), deliveries);
         let tasks = vec![
             tokio::spawn(Arc::clone(&router).keep()),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
+use super::RedisSettings;
 use super::call::Caller;
 use super::keys::Keys;
 use super::lease::Steady;
@@ -27,12 +29,15 @@ pub(super) struct Store {
     pub(super) keys: Keys,
     pub(super) caller: Caller,
     pub(super) steady: Steady,
+    /// How long after its lease a node's members stay.
+    pub(super) grace: Duration,
     skew: Skew,
 }
 
 impl Store {
-    pub(super) fn new(keys: Keys, caller: Caller, skew: Skew) -> Arc<Self> {
-        Arc::new(Self { keys, caller, steady: Steady::default(), skew })
+    pub(super) fn new(keys: Keys, caller: Caller, settings: &RedisSettings) -> Arc<Self> {
+        let (grace, skew) = (settings.grace, settings.skew.clone());
+        Arc::new(Self { keys, caller, steady: Steady::default(), grace, skew })
     }
 
     pub(super) fn skew(&self) -> u64 {
