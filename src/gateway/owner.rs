@@ -216,25 +216,32 @@ impl<'a> Trail<'a> {
     /// # Errors
     /// `session_kept` where that did not happen in time.
     pub(super) async fn bring(&mut self, peer: &Peer) -> Result<(), Refusal> {
-        let engine = &self.gateway.engine;
         let message = Bytes::from(control::park_message(self.session));
-        let told = engine.tell(&peer.incarnation, message).await;
-        if !told.unwrap_or(false) {
-            return Err(kept());
-        }
+        let told = self.gateway.engine.tell(&peer.incarnation, message).await.unwrap_or(false);
         let until = Instant::now() + BROUGHT_WITHIN;
-        while Instant::now() < until {
-            sleep(PAUSE).await;
-            let found = engine.parked(&record::key(self.session)).await.map_err(|_| kept())?;
-            let record = found.and_then(|found| {
-                Record::open(self.gateway.auth.tickets(), self.session, &found.state)
-            });
-            match record {
-                Some(Record::Parked(_)) => return Ok(()),
-                Some(Record::Owned(name)) if *name != *peer.incarnation.0 => return Ok(()),
-                Some(Record::Owned(_)) | None => {}
+        loop {
+            if self.has_left(peer).await? {
+                return Ok(());
             }
+            // A node that hears nothing is gone; what it parked before it went is there.
+            if !told || Instant::now() >= until {
+                return Err(kept());
+            }
+            sleep(PAUSE).await;
         }
-        Err(kept())
+    }
+
+    /// Whether the record says that an owner has the session no more.
+    async fn has_left(&self, peer: &Peer) -> Result<bool, Refusal> {
+        let engine = &self.gateway.engine;
+        let found = engine.parked(&record::key(self.session)).await.map_err(|_| kept())?;
+        let record = found.and_then(|found| {
+            Record::open(self.gateway.auth.tickets(), self.session, &found.state)
+        });
+        Ok(match record {
+            Some(Record::Parked(_)) => true,
+            Some(Record::Owned(name)) => *name != *peer.incarnation.0,
+            None => false,
+        })
     }
 }

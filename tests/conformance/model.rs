@@ -14,7 +14,7 @@ use super::fixture::{Fixture, channel, entry, keyed, with_id};
 
 const WINDOW_SECS: u64 = 300;
 const CHANNELS: [(&str, Retention); 3] = [
-    ("chat:a", Retention::Log { size: 6, age: Duration::from_secs(100) }),
+    ("chat:a", Retention::Log { size: 6, age: Duration::from_millis(100_500) }),
     ("score:a", Retention::State { keys: 3 }),
     ("cursor:a", Retention::None),
 ];
