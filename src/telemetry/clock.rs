@@ -12,9 +12,16 @@ static START: LazyLock<Instant> = LazyLock::new(|| {
     now.checked_sub(Duration::from_hours(1)).unwrap_or(now)
 });
 
-/// Wall-clock milliseconds since the Unix epoch: for what leaves the process. It may jump.
+/// Wall-clock milliseconds since the Unix epoch: for what leaves the process. It may jump. Where
+/// tokio's time is paused, it goes by as that does.
 pub fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (tokios, real) = (Instant::now().into_std(), std::time::Instant::now());
+    // The same but for nanoseconds, unless tokio's time is not the machine's.
+    let since = match tokios.checked_duration_since(real) {
+        Some(ahead) => since.saturating_add(ahead),
+        None => since.saturating_sub(real.saturating_duration_since(tokios)),
+    };
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -33,6 +40,14 @@ mod tests {
         let before = now_ms();
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(now_ms() - before, 5000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wall_clock_moves_with_tokios() {
+        let before = wall_ms();
+        tokio::time::advance(Duration::from_hours(5)).await;
+        // But for the millisecond that may begin between two readings.
+        assert!((wall_ms() - before).abs_diff(5 * 3_600_000) <= 1);
     }
 
     #[test]
