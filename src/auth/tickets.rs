@@ -25,7 +25,7 @@ pub const TICKET_BYTES_MAX: usize = 6144;
 
 const SALT_LEN: usize = 16;
 /// Changes when the content's layout does: the tickets before are then unreadable.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Stands for "never" where a time may be absent.
 const NEVER: u64 = u64::MAX;
 
@@ -36,6 +36,9 @@ pub struct SessionTicket {
     pub session: u128,
     /// The start of the node that has it; at most 255 bytes.
     pub incarnation: String,
+    /// The version of the session's record that this node had when it was sealed: an owner that is
+    /// shown a higher one has lost the session since.
+    pub version: u64,
     /// Whose it is; at most 254 bytes.
     pub user: Option<String>,
     /// When the token behind it ends, in milliseconds since the Unix epoch.
@@ -102,6 +105,7 @@ impl Tickets {
         let mut content = vec![VERSION];
         content.put_u128(ticket.session);
         put_text(&mut content, &ticket.incarnation)?;
+        content.put_u64(ticket.version);
         match &ticket.user {
             Some(user) => {
                 content.put_u8(1);
@@ -210,6 +214,7 @@ fn read_session(mut content: &[u8]) -> Option<SessionTicket> {
     read_version(from)?;
     let session = from.try_get_u128().ok()?;
     let incarnation = read_text(from)?.to_owned();
+    let version = from.try_get_u64().ok()?;
     let user = match from.try_get_u8().ok()? {
         0 => None,
         _ => Some(read_text(from)?.to_owned()),
@@ -220,6 +225,7 @@ fn read_session(mut content: &[u8]) -> Option<SessionTicket> {
     from.is_empty().then_some(SessionTicket {
         session,
         incarnation,
+        version,
         user,
         expires_at_ms,
         issued_ms,
@@ -260,6 +266,7 @@ mod tests {
         SessionTicket {
             session: u128::MAX / 3,
             incarnation: "n1".to_owned(),
+            version: 7,
             user: Some("bob".to_owned()),
             expires_at_ms: Some(1_700_000_000_000),
             issued_ms: 1_600_000_000_000,

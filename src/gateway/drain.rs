@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::protocol::error::ErrorCode;
 
@@ -13,12 +13,23 @@ use super::driver::Driver;
 use super::parking::{self, Outcome};
 use super::{Gateway, lease};
 
+/// Between two looks for sessions that were on their way.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Sessions that are parked at once.
 const AT_ONCE: usize = 64;
 
-/// Has every session leave, over `window`; those that cannot move end. New ones are refused already.
+/// Has every session leave, over `window`; those that cannot move end. New ones are refused already,
+/// but one may have been on its way here.
 pub async fn drain(gateway: &Arc<Gateway>, window: Duration) {
     lease::ensure(gateway).await;
+    empty(gateway, window).await;
+    while gateway.sessions() > 0 || !gateway.arriving.lock().is_empty() {
+        empty(gateway, Duration::ZERO).await;
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn empty(gateway: &Arc<Gateway>, window: Duration) {
     let (moving, ending): (Vec<_>, Vec<_>) =
         gateway.registry.all().into_iter().partition(|driver| driver.moves());
     for driver in ending {

@@ -47,7 +47,11 @@ pub(super) async fn run(driver: Arc<Driver>) {
 async fn perform(driver: &Arc<Driver>, effect: Effect) -> Option<Input> {
     let gateway = &driver.gateway;
     if matches!(effect, Effect::Command { .. } | Effect::Join { .. } | Effect::Leave { .. }) {
-        lease::ensure(gateway).await;
+        if let Effect::Command { .. } = effect {
+            lease::ensure_awake(gateway).await;
+        } else {
+            lease::ensure(gateway).await;
+        }
         let is_gone =
             driver.is_gone() || (driver.was_refused() && !matches!(effect, Effect::Leave { .. }));
         if is_gone {

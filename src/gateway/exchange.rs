@@ -153,7 +153,7 @@ pub(super) async fn of_node(
         return Err(Refusal::new(ErrorCode::BadFrame).because("only an attach is relayed"));
     };
     let ticket = gateway.auth.tickets().open_session(&attaching.ticket)?;
-    let Some(driver) = owner::here(gateway, ticket.session).await else {
+    let Some(driver) = owner::here_for(gateway, &ticket).await else {
         let ended = gateway.endings.of(ticket.session);
         return Ok(ended.map(|why| ExchangeAnswer::Refused(why, true)));
     };

@@ -61,8 +61,7 @@ pub fn open_feed(
     let session = Session::open(Arc::clone(&gateway.settings), begin, now_ms());
     let member = MemberId(format!("{:016x}", rand::random::<u64>()).into());
     let (id, identity) = (rand::random(), Arc::new(identity));
-    let begun =
-        Begun { id, member, feed: true, identity, session, version: 0, fence: 0, has_seat: false };
+    let begun = Begun { feed: true, ..Begun::new((id, member), identity, session) };
     let driver = Driver::new(Arc::clone(gateway), begun);
     open::register(gateway, &driver);
     // The path may be a ticket, which is not for showing again.

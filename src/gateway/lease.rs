@@ -33,6 +33,8 @@ pub(super) struct Lease {
     held: AtomicBool,
     /// When it was last renewed, on the monotonic clock.
     renewed_ms: AtomicU64,
+    /// When that was last tried.
+    tried_ms: AtomicU64,
     /// When the engine last refused a renewal, on the same clock; 0 for never.
     away_ms: AtomicU64,
     turn: Mutex<()>,
@@ -47,10 +49,11 @@ struct Names {
 impl Default for Lease {
     fn default() -> Self {
         let names = Names { now: fresh(), retired: VecDeque::new() };
-        let renewed_ms = AtomicU64::new(now_ms());
+        let now = now_ms();
+        let (renewed_ms, tried_ms) = (AtomicU64::new(now), AtomicU64::new(now));
         let held = AtomicBool::new(false);
-        let away_ms = AtomicU64::new(0);
-        Self { names: RwLock::new(names), held, renewed_ms, away_ms, turn: Mutex::new(()) }
+        let (away_ms, turn) = (AtomicU64::new(0), Mutex::new(()));
+        Self { names: RwLock::new(names), held, renewed_ms, tried_ms, away_ms, turn }
     }
 }
 
@@ -77,6 +80,12 @@ impl Lease {
     pub(super) fn is_stale(&self) -> bool {
         !self.was_held()
             || now_ms().saturating_sub(self.renewed_ms.load(Ordering::Relaxed)) >= LEASE_MS
+    }
+
+    /// Whether this node stood still for so long that it may have lapsed. While the engine is away
+    /// its renewal is tried all the time: then nobody has to wait for another try (contract F3).
+    fn stood_still(&self) -> bool {
+        now_ms().saturating_sub(self.tried_ms.load(Ordering::Relaxed)) >= LEASE_MS
     }
 
     /// Whether the engine was away within that time: whose client could not come back then may still.
@@ -113,6 +122,17 @@ pub(super) async fn ensure(gateway: &Arc<Gateway>) {
     }
 }
 
+/// Before an answer for a session: after a pause others may have it.
+pub(super) async fn ensure_awake(gateway: &Arc<Gateway>) {
+    if !gateway.is_shared() || !gateway.lease.stood_still() {
+        return;
+    }
+    let _turn = gateway.lease.turn.lock().await;
+    if gateway.lease.stood_still() {
+        renew_in_turn(gateway).await;
+    }
+}
+
 async fn renew_in_turn(gateway: &Arc<Gateway>) {
     let address = gateway.peers.as_ref().map(|peers| &*peers.address);
     let mut renewed = gateway.engine.renew(&gateway.incarnation(), address).await;
@@ -140,4 +160,5 @@ async fn renew_in_turn(gateway: &Arc<Gateway>) {
             tracing::warn!(%error, "the node's lease was not renewed");
         }
     }
+    gateway.lease.tried_ms.store(now_ms(), Ordering::Relaxed);
 }

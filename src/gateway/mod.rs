@@ -32,6 +32,7 @@ mod commands;
 mod effects;
 mod endings;
 mod interest;
+mod leftover;
 mod record;
 mod seats;
 mod snapshots;

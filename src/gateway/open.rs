@@ -19,7 +19,7 @@ use crate::telemetry::clock::{now_ms, wall_ms};
 use super::driver::{Begun, Driver};
 use super::link::LinkPort;
 use super::rebuild::{self, Again};
-use super::{Gateway, tickets};
+use super::{Gateway, lease, tickets};
 
 /// A connection or request that opens a session.
 pub struct Opener<'a> {
@@ -47,6 +47,8 @@ pub async fn open(
     open: Open,
 ) -> Result<(Arc<Driver>, Frame), Refusal> {
     admit(gateway)?;
+    // Its ticket names the node that will have it still.
+    lease::ensure_awake(gateway).await;
     let again = rebuild::claim(gateway, &open, opener.bearer).await;
     begin(gateway, opener, open, again.as_ref())
 }
@@ -61,7 +63,8 @@ pub(super) fn begin(
     let identity = identify(gateway, open.token.as_deref().or(opener.bearer), open.info)?;
     let id = again.map_or_else(rand::random, |again| again.session);
     let member = MemberId(gateway.auth.tickets().member_id(id)?.into());
-    let ticket = tickets::session_ticket(gateway, id, &identity)?;
+    let version = again.map_or(0, |again| again.version);
+    let ticket = tickets::session_ticket(gateway, (id, version), &identity)?;
     let hello = hello(gateway, opener.nonce, &ticket, (&member, &identity), again.is_some());
     let begin = Begin {
         ticket: ticket.into(),
@@ -70,11 +73,13 @@ pub(super) fn begin(
         expires_at: expires_at(&identity),
     };
     let session = Session::open(Arc::clone(&gateway.settings), begin, now_ms());
-    let (identity, version) = (Arc::new(identity), again.map_or(0, |again| again.version));
-    let begun =
-        Begun { id, member, feed: false, identity, session, version, fence: 0, has_seat: false };
+    let identity = Arc::new(identity);
+    let begun = Begun { version, born: version, ..Begun::new((id, member), identity, session) };
     let driver = Driver::new(Arc::clone(gateway), begun);
     register(gateway, &driver);
+    if again.is_some() {
+        driver.with(Session::inherits_presence);
+    }
     let Opener { conn, kind, .. } = opener;
     driver.connect(conn, opener.nonce, opener.port);
     subscribe_first(gateway, &driver, open.subs);

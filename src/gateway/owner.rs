@@ -18,7 +18,7 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use super::driver::Driver;
 use super::peers::{self, Peer};
 use super::record::{self, Record};
-use super::{Gateway, control, open, parking};
+use super::{Gateway, control, lease, open, parking};
 
 /// How often a record is read for one request: each reading may find another owner.
 const READINGS: usize = 6;
@@ -43,6 +43,7 @@ pub(super) enum Owner {
 /// The way to a session's owner, from one hint to the next.
 pub(super) struct Trail<'a> {
     gateway: &'a Arc<Gateway>,
+    ticket: &'a SessionTicket,
     session: u128,
     /// Incarnations to try, the best last.
     hints: Vec<Incarnation>,
@@ -55,7 +56,9 @@ pub(super) struct Trail<'a> {
 }
 
 /// The session, if it is on this node; one that is just leaving, or just coming, is waited for.
-pub(super) async fn here(gateway: &Gateway, session: u128) -> Option<Arc<Driver>> {
+pub(super) async fn here(gateway: &Arc<Gateway>, session: u128) -> Option<Arc<Driver>> {
+    // After a pause others may have it.
+    lease::ensure_awake(gateway).await;
     let until = Instant::now() + PATIENCE;
     loop {
         let mut moved = std::pin::pin!(gateway.moves.notified());
@@ -67,6 +70,29 @@ pub(super) async fn here(gateway: &Gateway, session: u128) -> Option<Arc<Driver>
             return driver;
         }
     }
+}
+
+/// The same for who shows its ticket, of this session and not of one in whose place it came. One that the ticket proves to be with a later owner, while
+/// this node could not learn that it had lost it, is let go, without a leave (contract S5).
+pub(super) async fn here_for(
+    gateway: &Arc<Gateway>,
+    ticket: &SessionTicket,
+) -> Option<Arc<Driver>> {
+    let driver = here(gateway, ticket.session).await?;
+    if ticket.version < driver.born() {
+        // A request that is late: its counts would be taken for this session's.
+        return None;
+    }
+    let version = driver.version();
+    let is_mine = *ticket.incarnation == *gateway.incarnation().0;
+    // Two of one version are of a store that has lost the record between them.
+    if ticket.version < version || (ticket.version == version && is_mine) {
+        return Some(driver);
+    }
+    tracing::info!(member = %driver.member.0, "a session went on at another node");
+    driver.depart();
+    gateway.moves.notify_waiters();
+    None
 }
 
 /// Holds the place of a session that is just coming to this node.
@@ -100,13 +126,14 @@ impl<'a> Trail<'a> {
     /// Begins with what a ticket says, and with the incarnation that a `via` names.
     pub(super) fn new(
         gateway: &'a Arc<Gateway>,
-        ticket: &SessionTicket,
+        ticket: &'a SessionTicket,
         via: Option<&str>,
     ) -> Self {
         let names = [Some(ticket.incarnation.as_str()), via].into_iter().flatten();
         let hints = names.map(|name| Incarnation(name.into())).collect();
         Self {
             gateway,
+            ticket,
             session: ticket.session,
             hints,
             tried: Vec::new(),
@@ -122,7 +149,7 @@ impl<'a> Trail<'a> {
     pub(super) async fn admit(&mut self) -> Result<(), Refusal> {
         let elsewhere = self.gateway.is_shared()
             && self.gateway.endings.of(self.session).is_none()
-            && here(self.gateway, self.session).await.is_none();
+            && here_for(self.gateway, self.ticket).await.is_none();
         if elsewhere {
             open::admit(self.gateway)?;
             self.admitted = true;
@@ -143,7 +170,7 @@ impl<'a> Trail<'a> {
     /// taking it refuses.
     pub(super) async fn next(&mut self) -> Result<Owner, Refusal> {
         loop {
-            if let Some(driver) = here(self.gateway, self.session).await {
+            if let Some(driver) = here_for(self.gateway, self.ticket).await {
                 return Ok(Owner::Here(driver));
             }
             if let Some(why) = self.gateway.endings.of(self.session) {

@@ -64,7 +64,7 @@ async fn leave(gateway: &Arc<Gateway>, session: u128) -> Outcome {
 }
 
 /// Writes the record of a session that is settled.
-async fn store(gateway: &Gateway, driver: &Driver) -> Outcome {
+async fn store(gateway: &Arc<Gateway>, driver: &Driver) -> Outcome {
     let Some((whole, version)) = driver.freeze(gateway.control.position()) else {
         // It ended meanwhile, or something came in flight again.
         return if driver.is_over() { Outcome::Gone } else { Outcome::Stays };
@@ -72,6 +72,7 @@ async fn store(gateway: &Gateway, driver: &Driver) -> Outcome {
     let Ok(state) = Record::Parked(Box::new(whole)).seal(gateway.auth.tickets(), driver.id) else {
         return Outcome::Stays;
     };
+    let left = driver.leftover();
     let parked = ParkedSession {
         version: version + 1,
         state,
@@ -80,10 +81,14 @@ async fn store(gateway: &Gateway, driver: &Driver) -> Outcome {
     match write(gateway, driver.id, &parked, version).await {
         Written::Yes => {
             gateway.metrics.sessions_parked.inc();
+            left.watch(gateway);
             Outcome::Gone
         }
         // Another node has raised the version: it has the session.
-        Written::Lost => Outcome::Gone,
+        Written::Lost => {
+            left.watch(gateway);
+            Outcome::Gone
+        }
         Written::No => Outcome::Stays,
     }
 }
@@ -162,7 +167,7 @@ async fn come(
     let driver = revive(gateway, session, version + 1, whole)?;
     // Before the first input, so that what is published from here on comes.
     let taken = match subscribe::again(&driver).await {
-        Ok(()) => claim(gateway, session, version).await,
+        Ok(()) => claim(gateway, session, version, version + 1).await,
         Err(_) => Err(owner::kept()),
     };
     if !matches!(taken, Ok(true)) {
@@ -176,16 +181,22 @@ async fn come(
     Ok(Some(driver))
 }
 
-/// Writes this node as the owner into a record of that version. False where it has another.
+/// Writes this node as the owner into a record of version `expected`, which becomes `version`. False
+/// where it has another.
 /// # Errors
 /// `session_kept` where the engine cannot be reached.
-pub(super) async fn claim(gateway: &Gateway, session: u128, version: u64) -> Result<bool, Refusal> {
+pub(super) async fn claim(
+    gateway: &Gateway,
+    session: u128,
+    expected: u64,
+    version: u64,
+) -> Result<bool, Refusal> {
     let owned = Record::Owned(gateway.incarnation().0.to_string());
     let state: Bytes = owned.seal(gateway.auth.tickets(), session)?;
     let ttl = record::owner_ttl(&gateway.settings);
-    let record = ParkedSession { version: version + 1, state, ttl };
+    let record = ParkedSession { version, state, ttl };
     let key = record::key(session);
-    match gateway.engine.park(&key, record.clone(), version).await {
+    match gateway.engine.park(&key, record.clone(), expected).await {
         Ok(()) => Ok(true),
         Err(EngineError::Conflict { .. }) => Ok(false),
         Err(EngineError::Unknown) => match gateway.engine.parked(&key).await {
@@ -204,14 +215,15 @@ fn revive(
     whole: Whole,
 ) -> Result<Arc<Driver>, ErrorCode> {
     let identity = Identity::from(whole.identity);
-    let ticket = tickets::session_ticket(gateway, id, &identity)?;
+    let ticket = tickets::session_ticket(gateway, (id, version), &identity)?;
     let parked = whole.session.aged(wall_ms().saturating_sub(whole.at));
     let mut session = Session::restore(Arc::clone(&gateway.settings), parked, now_ms());
     let expires_at = open::expires_at(&identity);
     session.handle(Input::Renewed { ticket: ticket.into(), expires_at }, now_ms());
     let member = MemberId(gateway.auth.tickets().member_id(id)?.into());
-    let (identity, fence, has_seat) = (Arc::new(identity), whole.fence, whole.has_seat);
-    let begun = Begun { id, member, feed: false, identity, session, version, fence, has_seat };
+    let (fence, has_seat, born) = (whole.fence, whole.has_seat, whole.born);
+    let begun = Begun::new((id, member), Arc::new(identity), session);
+    let begun = Begun { version, born, fence, has_seat, ..begun };
     Ok(Driver::new(Arc::clone(gateway), begun))
 }
 

@@ -44,26 +44,34 @@ pub(super) async fn claim(
     let identity = open::identify(gateway, token, None).ok()?;
     let (session, tickets) = (ticket.session, gateway.auth.tickets());
     let ended = gateway.endings.of(session).is_some();
-    if ended || !is_subject(&ticket, &identity) || owner::here(gateway, session).await.is_some() {
+    if ended || !is_subject(&ticket, &identity) || is_here(gateway, &ticket).await {
         return None;
     }
     let arriving = Arriving::begin(gateway, session)?;
-    let (version, name) = match gateway.engine.parked(&record::key(session)).await.ok()? {
-        None => (0, ticket.incarnation),
+    let (expected, name) = match gateway.engine.parked(&record::key(session)).await.ok()? {
+        None => (0, ticket.incarnation.clone()),
         Some(found) => match Record::open(tickets, session, &found.state)? {
             Record::Owned(name) => (found.version, name),
             // It is resumed, not opened again.
             Record::Parked(_) => return None,
         },
     };
+    // Above what it had at the last owner that the client knows, though the record were lost.
+    let version = expected.max(ticket.version) + 1;
     // Who has it would have raised the version since.
     if !has_let_go(gateway, &Incarnation(name.into()), session).await
-        || !parking::claim(gateway, session, version).await.ok()?
+        || !parking::claim(gateway, session, expected, version).await.ok()?
     {
         return None;
     }
     gateway.metrics.sessions_rebuilt.inc();
-    Some(Again { session, version: version + 1, _arriving: arriving })
+    Some(Again { session, version, _arriving: arriving })
+}
+
+/// Whether this node has it, or what came in its place.
+async fn is_here(gateway: &Arc<Gateway>, ticket: &SessionTicket) -> bool {
+    owner::here_for(gateway, ticket).await.is_some()
+        || owner::here(gateway, ticket.session).await.is_some()
 }
 
 fn is_subject(ticket: &SessionTicket, identity: &Identity) -> bool {

@@ -39,6 +39,8 @@ pub(super) struct Whole {
     pub(super) fence: u64,
     /// Whether it counts among its user's sessions.
     pub(super) has_seat: bool,
+    /// The version with which its client began to count.
+    pub(super) born: u64,
     /// Up to where the control channel was obeyed.
     pub(super) control: Option<Position>,
     pub(super) identity: ParkedIdentity,

@@ -48,7 +48,7 @@ pub fn renew(driver: &Arc<Driver>, token: &str) -> Result<Option<u64>, Refusal> 
         return Err(Refusal::new(ErrorCode::Forbidden).because("the token is another subject's"));
     }
     identity.info = identity.info.or_else(|| before.info.clone());
-    let ticket = tickets::session_ticket(gateway, driver.id, &identity)?.into();
+    let ticket = tickets::session_ticket(gateway, (driver.id, driver.version()), &identity)?.into();
     let expires_ms = identity.expires_at_ms.map(|at| at.saturating_sub(wall_ms()));
     let expires_at = open::expires_at(&identity);
     driver.renewed(Arc::new(identity), Input::Renewed { ticket, expires_at });

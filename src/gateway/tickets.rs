@@ -13,15 +13,16 @@ use super::rules::Rules;
 /// How long a feed ticket opens its channels at most: an hour, in milliseconds.
 pub const FEED_TICKET_MS: u64 = 3_600_000;
 
-/// A session's ticket, bound to its subject and to the end of its token.
+/// A session's ticket, bound to its subject and to the end of its token. `version`: of its record.
 pub(super) fn session_ticket(
     gateway: &Gateway,
-    session: u128,
+    (session, version): (u128, u64),
     identity: &Identity,
 ) -> Result<String, ErrorCode> {
     gateway.auth.tickets().seal_session(&SessionTicket {
         session,
         incarnation: gateway.incarnation().0.to_string(),
+        version,
         user: identity.user.as_deref().map(str::to_owned),
         expires_at_ms: identity.expires_at_ms,
         issued_ms: wall_ms(),

@@ -187,12 +187,22 @@ impl Session {
     }
 
     fn join_presence(&mut self) {
-        self.present = true;
+        (self.present, self.listed) = (true, false);
         let away = self.away;
         let joins = self.subs.iter().filter(|sub| sub.member && !sub.is_pending());
         let joins: Vec<_> =
             joins.map(|sub| Effect::Join { channel: sub.channel.clone(), away }).collect();
         self.effects(joins);
+    }
+
+    /// It comes in the place of a session whose member presence lists.
+    pub fn inherits_presence(&mut self) {
+        self.listed = true;
+    }
+
+    /// Whether it did, and its client has not answered: nothing of it will say that the member leaves.
+    pub fn leaves_unsaid(&self) -> bool {
+        self.listed
     }
 
     pub(super) fn leave_presence(&mut self) {

@@ -63,6 +63,8 @@ pub struct Session {
     away: bool,
     /// Whether presence lists this session.
     present: bool,
+    /// Presence lists its member since before it was opened, and it has not done so itself.
+    listed: bool,
     /// When the token expires.
     expires_at: Option<Millis>,
     /// The page said that it goes away; presence forgets it then unless it shows life.
@@ -113,6 +115,7 @@ impl Session {
             ticket: begin.ticket,
             acks: begin.acks,
             present: !begin.acks,
+            listed: false,
             phase,
             candidates: Vec::new(),
             link: None,

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) version: u64,
     /// Whether it counts among its user's sessions.
     pub(super) has_seat: bool,
+    /// The version with which its client began to count.
+    pub(super) born: u64,
     pub(super) stage: Stage,
     /// Who waits for it to be settled.
     pub(super) settled: Option<oneshot::Sender<()>>,
@@ -102,6 +104,10 @@ impl Driver {
                 for conn in std::mem::take(&mut state.conns) {
                     let closed = Refusal::new(ErrorCode::SessionGone);
                     conn.port.close(Some(&closed), true);
+                }
+                if state.session.leaves_unsaid() {
+                    // Nobody may go on with it.
+                    self.left(state).watch(&self.gateway);
                 }
                 let why = state.session.ended_with();
                 if self.gateway.forget(self) {

@@ -58,10 +58,24 @@ pub(super) struct Begun {
     pub(super) session: Session,
     /// The version of its record in the engine; 0 where it has none.
     pub(super) version: u64,
+    /// The version with which its client began to count.
+    pub(super) born: u64,
     /// The highest fence that another node used for it; 0 where none did.
     pub(super) fence: u64,
     /// Whether it counts among its user's sessions already.
     pub(super) has_seat: bool,
+}
+
+impl Begun {
+    /// One that no other node had.
+    pub(super) fn new(
+        (id, member): (u128, MemberId),
+        identity: Arc<Identity>,
+        session: Session,
+    ) -> Self {
+        let (feed, has_seat) = (false, false);
+        Self { id, member, feed, identity, session, version: 0, born: 0, fence: 0, has_seat }
+    }
 }
 
 impl Driver {
@@ -76,6 +90,7 @@ impl Driver {
             wakes_at: 0,
             fence: begun.fence.max(first_fence()),
             version: begun.version,
+            born: begun.born,
             has_seat: begun.has_seat,
             stage: Stage::Here,
             settled: None,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::gateway::effects;
+use crate::gateway::leftover::Left;
 use crate::gateway::record::Whole;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::position::Position;
@@ -92,6 +93,17 @@ impl State {
 }
 
 impl Driver {
+    /// The version of its record in the engine.
+    pub(in crate::gateway) fn version(&self) -> u64 {
+        self.state.lock().version
+    }
+
+    /// The version with which its client began to count: what shows a lower one is of the session in
+    /// whose place this one came.
+    pub(in crate::gateway) fn born(&self) -> u64 {
+        self.state.lock().born
+    }
+
     /// Whether it is about to be gone from here.
     pub(in crate::gateway) fn is_leaving(&self) -> bool {
         matches!(self.state.lock().stage, Stage::Leaving | Stage::Frozen)
@@ -103,7 +115,7 @@ impl Driver {
     }
 
     /// Whether the session is over.
-    pub(in crate::gateway) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.state.lock().session.is_ended()
     }
 
@@ -111,6 +123,16 @@ impl Driver {
     pub(in crate::gateway) fn was_refused(&self) -> bool {
         let state = self.state.lock();
         state.session.ended_with().is_some_and(|why| why.code == ErrorCode::TooManySessions)
+    }
+
+    /// What presence may still list of it once it is gone from here, or over.
+    pub(in crate::gateway) fn leftover(&self) -> Left {
+        self.left(&self.state.lock())
+    }
+
+    pub(super) fn left(&self, state: &State) -> Left {
+        let channels = state.held.iter().map(|(_, channel)| channel.clone()).collect();
+        Left::new(self, state.version, channels, state.fence)
     }
 
     /// Whether it is gone from this node.
@@ -140,8 +162,9 @@ impl Driver {
         let session = state.session.park(now_ms()).filter(|_| !in_flight)?;
         state.stage = Stage::Frozen;
         let identity = (&*state.identity).into();
-        let State { fence, version, has_seat, .. } = *state;
-        Some((Whole { session, at: wall_ms(), fence, has_seat, control, identity }, version))
+        let State { fence, version, has_seat, born, .. } = *state;
+        let at = wall_ms();
+        Some((Whole { session, at, fence, has_seat, born, control, identity }, version))
     }
 
     /// It stays. What did not come meanwhile is read again, and the client sends again what was not
