@@ -7,7 +7,7 @@ mod again;
 mod carry;
 mod links;
 mod record;
-mod target;
+pub mod target;
 mod uplink;
 mod words;
 
@@ -53,6 +53,8 @@ pub struct Client {
     pub rebuilt: u64,
     /// Whether it abandons a link whose pings are late.
     pub abandons: bool,
+    /// How long an attach may go without an answer.
+    pub attach_within: Duration,
     /// How long its polls wait, in milliseconds.
     pub wait: u64,
     target: Target,
@@ -104,6 +106,7 @@ impl Client {
             lost: 0,
             rebuilt: 0,
             abandons: true,
+            attach_within: PATIENCE,
             wait: 5_000,
             target: target.into(),
             history: history.clone(),
@@ -273,6 +276,12 @@ impl Client {
     /// The highest offset that was delivered of a channel, as a position.
     pub fn position(&self, ch: &str) -> Option<&Position> {
         self.since.get(ch)
+    }
+
+    /// Where a subscription goes on: its position, of a durable channel that it has read.
+    pub fn resumes_at(&self, ch: &str) -> Value {
+        let position = self.since.get(ch).filter(|_| self.durable.contains(ch));
+        position.map_or(Value::Null, |position| position.to_string().into())
     }
 
     /// The number of its link.

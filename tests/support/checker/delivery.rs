@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use throughline::protocol::position::Position;
+use throughline::protocol::position::{Epoch, Position};
 
 use super::super::history::{Outcome, Record};
 use super::Verdict;
@@ -22,8 +22,8 @@ struct Reading {
     /// Ephemeral events that did not come.
     missing: u64,
     ids: HashSet<String>,
-    /// Where each publisher stands.
-    publishers: HashMap<String, u64>,
+    /// Where each publisher stands, in each epoch.
+    publishers: HashMap<(String, Epoch), u64>,
 }
 
 type Readings<'a> = BTreeMap<(&'a str, &'a str), Reading>;
@@ -112,8 +112,9 @@ fn delivered(
     } else {
         verdict.unless(reading.ids.insert(format!("{pos} {id}")), "D7", place);
         if let Some(by) = by {
-            let last = reading.publishers.entry(by.to_owned()).or_default();
-            verdict.unless(!same_epoch || pos.offset > *last, "D7", place);
+            let by = (by.to_owned(), pos.epoch.clone());
+            let last = reading.publishers.entry(by).or_default();
+            verdict.unless(pos.offset > *last, "D7", place);
             *last = pos.offset;
         }
         if same_epoch {

@@ -62,11 +62,19 @@ type Readings<'a> = BTreeMap<(&'a str, &'a str), Reading<'a>>;
 pub(super) fn check(history: &[Record], verdict: &mut Verdict) {
     let logs = logs(history);
     let mut readings = Readings::new();
+    let mut lossy: Vec<Option<&str>> = Vec::new();
     for record in history {
         match record {
-            Record::LossBegins { ch, all } => begins(&mut readings, ch.as_deref(), *all),
+            Record::LossBegins { ch, all } => {
+                begins(&mut readings, ch.as_deref(), *all);
+                lossy.push(ch.as_deref());
+            }
+            Record::LossEnds { ch } => lossy.retain(|of| *of != ch.as_deref()),
             Record::Subscribed { client, ch, pos, durable, .. } => {
-                let reading = readings.entry((client, ch)).or_default();
+                // What it begins with may be of before the loss.
+                let losses = lossy.iter().filter(|of| of.is_none_or(|of| of == ch)).count();
+                let fresh = || Reading { losses, ..Reading::default() };
+                let reading = readings.entry((client, ch)).or_insert_with(fresh);
                 reading.durable = *durable;
                 reading.at = Some(pos);
             }

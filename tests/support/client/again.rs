@@ -65,6 +65,8 @@ impl Client {
             (self.sender, self.receiver) = mpsc::unbounded_channel();
             self.hello = Value::Null;
             (self.count, self.acknowledged) = (0, 0);
+            // Before anything is sent to the session that opens.
+            self.uplink.restart();
             open["link"] = (self.link + 1).into();
             let refusal = match self.begin(self.transport, &open).await {
                 Ok(()) => {
@@ -89,7 +91,6 @@ impl Client {
             self.record(Record::Closed { client: client.clone(), member: before });
         }
         self.record(Record::Opened { client, member: self.member.clone() });
-        self.uplink.restart();
         self.flush();
     }
 

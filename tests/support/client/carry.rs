@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -11,6 +12,7 @@ use tokio::task::AbortHandle;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::super::http::Request;
+use super::target::Takes;
 use super::{Target, Transport};
 
 /// What a connection brings.
@@ -79,6 +81,10 @@ pub(super) fn body(frames: &[Value]) -> String {
 pub(super) fn websocket(to: &Target, id: u64, sender: &Sender) -> Conn {
     let (to, sender) = (to.clone(), sender.clone());
     let (out, lines) = mpsc::unbounded_channel();
+    if let Target::Wires(wires) = &to {
+        let task = carried(wires.websocket(lines, takes(id, &sender)), id, sender);
+        return conn(Carried::WebSocket, Some(out), task);
+    }
     let task = tokio::spawn(async move {
         rest_after(&carry_websocket(&to, lines, id, &sender).await).await;
         let _ = sender.send((id, Incoming::Gone));
@@ -123,6 +129,10 @@ pub(super) fn stream(
     id: u64,
     sender: &Sender,
 ) -> Conn {
+    if let Target::Wires(wires) = to {
+        let stream = wires.stream(first.clone(), takes(id, sender));
+        return conn(Carried::Stream, None, carried(stream, id, sender.clone()));
+    }
     let kind = if transport == Transport::Sse { "e" } else { "s" };
     let request = Request::post(&target(kind), body(std::slice::from_ref(first)));
     let (to, sender) = (to.clone(), sender.clone());
@@ -159,11 +169,18 @@ async fn carry_stream(to: &Target, request: &Request, id: u64, sender: &Sender) 
 /// An exchange.
 pub(super) fn exchange(
     to: &Target,
-    carried: Carried,
+    carried_as: Carried,
     frames: &[Value],
     id: u64,
     sender: &Sender,
 ) -> Conn {
+    if let Target::Wires(wires) = to {
+        let (answer, sender) = (wires.exchange(frames.to_vec()), sender.clone());
+        let task = tokio::spawn(async move {
+            let _ = sender.send((id, Incoming::Answer(answer.await)));
+        });
+        return conn(carried_as, None, task.abort_handle());
+    }
     let request = Request::post(&target("x"), body(frames));
     let (to, sender) = (to.clone(), sender.clone());
     let task = tokio::spawn(async move {
@@ -172,7 +189,23 @@ pub(super) fn exchange(
         let answer = answer.unwrap_or(Err(None));
         let _ = sender.send((id, Incoming::Answer(answer)));
     });
-    conn(carried, None, task.abort_handle())
+    conn(carried_as, None, task.abort_handle())
+}
+
+/// A connection of this process, as a task.
+fn carried(connection: BoxFuture<'static, ()>, id: u64, sender: Sender) -> AbortHandle {
+    let task = tokio::spawn(async move {
+        connection.await;
+        let _ = sender.send((id, Incoming::Gone));
+    });
+    task.abort_handle()
+}
+
+fn takes(id: u64, sender: &Sender) -> Takes {
+    let sender = sender.clone();
+    Box::new(move |frame| {
+        let _ = sender.send((id, Incoming::Frame(frame)));
+    })
 }
 
 async fn carry_exchange(

@@ -180,6 +180,11 @@ impl Client {
         }
     }
 
+    /// Moves to its transport, if that comes to be until then.
+    pub async fn tries_to_move(&mut self, until: Instant) -> bool {
+        self.ended.is_none() && self.take_link(until).await
+    }
+
     /// Comes back after a cut. False where there was no time for it.
     pub(super) async fn reattach(&mut self, until: Instant) -> bool {
         while self.ended.is_none() && Instant::now() < until {
