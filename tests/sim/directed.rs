@@ -1,0 +1,140 @@
+//! What random histories found, told straight.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::json;
+use throughline::gateway::peers::{self, Question};
+use tokio::time::sleep;
+
+use crate::life::{Running, Way};
+use crate::net::Net;
+use crate::node::Fleet;
+use crate::support::client::target::Wires as _;
+use crate::support::client::{Client, Target, Transport};
+use crate::support::history::History;
+use crate::support::{text, token};
+
+const CHANNEL: &str = "chat:a";
+
+async fn fleet(nodes: usize) -> Arc<Fleet> {
+    let fleet = Fleet::start(nodes, None, &mut StdRng::seed_from_u64(1));
+    fleet.calm();
+    sleep(Duration::from_millis(100)).await;
+    fleet
+}
+
+/// A session whose requests go to this node alone, and that watches the channel.
+async fn open(fleet: &Arc<Fleet>, place: usize, name: &str) -> Client {
+    let net = Net::to(fleet, place);
+    let watch =
+        json!({ "token": token::user(name), "subs": [{ "ch": CHANNEL, "presence": true }] });
+    let history = History::default();
+    let target = Target::Wires(net);
+    let mut client = Client::open(target, Transport::Poll, watch, &history).await;
+    client.wait = 500;
+    // Answered, so that it is no longer provisional.
+    client.call(json!({ "t": "presence", "users": [] })).await;
+    client
+}
+
+/// Reads until this member leaves. False where it does not within a minute.
+async fn sees_leave(watcher: &mut Client, member: &str) -> bool {
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    while tokio::time::Instant::now() < until {
+        let frame = watcher.next_within(Duration::from_secs(1)).await.unwrap_or_default();
+        if text(&frame, "t") == "leave" && frame["id"] == member {
+            return true;
+        }
+    }
+    false
+}
+
+fn session_of(fleet: &Fleet, client: &Client) -> String {
+    let node = fleet.node(0).unwrap();
+    let ticket = node.gateway.auth.tickets().open_session(client.ticket()).unwrap();
+    format!("{:032x}", ticket.session)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_parked_and_that_nobody_comes_for_leaves_in_its_time() {
+    // spec: R1
+    let fleet = fleet(2).await;
+    let mut watcher = open(&fleet, 1, "watcher").await;
+    let mut client = open(&fleet, 0, "user").await;
+    let (member, session) = (client.member.clone(), session_of(&fleet, &client));
+    client.cut();
+    // As a node does that is lost before it takes the session.
+    peers::answer(&fleet.node(0).unwrap().gateway, Question::Park(session)).await;
+    assert!(sees_leave(&mut watcher, &member).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_opened_again_and_never_answered_leaves_in_its_time() {
+    // spec: R1, M44
+    let fleet = fleet(3).await;
+    let mut watcher = open(&fleet, 1, "watcher").await;
+    let mut client = open(&fleet, 0, "user").await;
+    let member = client.member.clone();
+    client.cut();
+    // Its record is raised by the open of which no answer comes, so that its node lets it go.
+    fleet.node(0).unwrap().running.set(Running::Paused);
+    sleep(Duration::from_millis(9_000)).await;
+    let open = json!({
+        "l": "open", "v": 1, "ticket": client.ticket(), "token": token::user("user"),
+        "link": 9, "subs": [{ "ch": CHANNEL }],
+    });
+    let answer = Net::to(&fleet, 2).exchange(vec![open]).await.unwrap();
+    assert_eq!((&answer[0]["rebuilt"], &answer[0]["me"]["id"]), (&json!(true), &json!(member)));
+    fleet.node(0).unwrap().running.set(Running::Yes);
+    assert!(sees_leave(&mut watcher, &member).await);
+}
+
+/// Opens again at another node in the place of a session whose node others took for lost.
+async fn goes_on_elsewhere(fleet: &Arc<Fleet>, client: &mut Client) {
+    let member = client.member.clone();
+    client.cut();
+    client.goes_to(Target::Wires(Net::to(fleet, 1)));
+    sleep(Duration::from_millis(9_000)).await;
+    while client.ended.is_none() {
+        client.next_within(Duration::from_millis(100)).await;
+    }
+    client.open_again(&[CHANNEL]).await;
+    assert_eq!((client.hello["rebuilt"] == true, &client.member), (true, &member));
+    client.call(json!({ "t": "presence", "users": [] })).await;
+}
+
+async fn goes_on(client: &mut Client) {
+    let answer = client.call(json!({ "t": "presence", "users": [] })).await;
+    assert_eq!((answer["t"].as_str(), client.ended.as_deref()), (Some("ok"), None), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stood_still_for_longer_than_its_lease_does_not_answer_for_a_session_it_lost() {
+    // spec: R4, S5
+    let fleet = fleet(2).await;
+    let mut client = open(&fleet, 0, "user").await;
+    let node = fleet.node(0).unwrap();
+    node.running.set(Running::Paused);
+    goes_on_elsewhere(&fleet, &mut client).await;
+    node.running.set(Running::Yes);
+    client.goes_to(Target::Wires(Net::to(&fleet, 0)));
+    goes_on(&mut client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_know_that_it_lost_a_session_learns_it_from_the_ticket() {
+    // spec: S5, F3
+    let fleet = fleet(2).await;
+    let mut client = open(&fleet, 0, "user").await;
+    fleet.ways[0].set(Way::Refused);
+    goes_on_elsewhere(&fleet, &mut client).await;
+    client.goes_to(Target::Wires(Net::to(&fleet, 0)));
+    // What it must ask the store for has to wait; that it is no longer its own it says.
+    while client.next_within(Duration::from_secs(1)).await.is_some() {}
+    assert_eq!(client.ended, None);
+    fleet.ways[0].set(Way::Open);
+    goes_on(&mut client).await;
+}
