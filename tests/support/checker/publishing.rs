@@ -36,12 +36,14 @@ fn stored(history: &[Record], verdict: &mut Verdict) {
             logs.entry(ch).or_default().insert(pos.offset, (id, pos));
         }
     }
-    let lost = Lost::of(history);
-    for (at, record) in history.iter().enumerate() {
+    // An answer may be read long after it was given, so it is when it was sent that counts.
+    let gone = Lost::of(history).sent_before(history);
+    for record in history {
         let Record::Answered { ch, id, outcome: Outcome::Stored(pos, _), .. } = record else {
             continue;
         };
-        let Some(log) = logs.get(ch.as_str()).filter(|_| !lost.may_be_gone(ch, at)) else {
+        let may_be_gone = gone.contains(&(ch.as_str(), id.as_str()));
+        let Some(log) = logs.get(ch.as_str()).filter(|_| !may_be_gone) else {
             continue;
         };
         let oldest = log.keys().next().copied().unwrap_or_default();
@@ -95,25 +97,25 @@ fn outcomes(history: &[Record], verdict: &mut Verdict) {
 
 /// P3: one id has one position, and only its first answer may say that it is new.
 fn answers_agree(history: &[Record], verdict: &mut Verdict) {
-    let lost = Lost::of(history);
-    let mut first: HashMap<(&str, &str), (usize, &Position)> = HashMap::new();
-    for (at, record) in history.iter().enumerate() {
+    let gone = Lost::of(history).sent_before(history);
+    let mut first: HashMap<(&str, &str), &Position> = HashMap::new();
+    for record in history {
         let Record::Answered { ch, id, outcome: Outcome::Stored(pos, duplicate), .. } = record
         else {
             continue;
         };
         match first.get(&(ch.as_str(), id.as_str())) {
-            Some((then, before)) if !lost.may_be_gone(ch, *then) || *before == pos => verdict
-                .unless(*before == pos && *duplicate, "P3", || {
+            Some(before) if *before == pos || !gone.contains(&(ch.as_str(), id.as_str())) => {
+                verdict.unless(*before == pos && *duplicate, "P3", || {
                     format!("{ch}: {id} was stored at {before}, then at {pos}")
-                }),
+                });
+            }
             _ => {
-                first.insert((ch, id), (at, pos));
+                first.insert((ch, id), pos);
             }
         }
     }
     let batches: HashMap<(&str, &str), u64> = sent(history);
-    let before: HashSet<_> = lost.sent_before(history);
     let mut places: HashMap<(&str, &str), BTreeSet<(String, u64)>> = HashMap::new();
     for record in history {
         if let Record::Delivered { ch, id, pos, .. } | Record::Logged { ch, id, pos } = record {
@@ -123,7 +125,7 @@ fn answers_agree(history: &[Record], verdict: &mut Verdict) {
     }
     for ((ch, id), places) in places {
         let events = batches.get(&(ch, id)).copied().unwrap_or(1);
-        let kept = !before.contains(&(ch, id));
+        let kept = !gone.contains(&(ch, id));
         verdict.unless(!kept || places.len() as u64 <= events, "P3", || {
             format!("{ch}: {id} is stored {} times", places.len())
         });
