@@ -11,6 +11,7 @@ use crate::support::shim::{Shim, Weather};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
 async fn what_a_lagging_replica_did_not_have_is_told_when_it_becomes_the_master() {
     // spec: F2, D5
     let master = Redis::start();
@@ -30,6 +31,7 @@ async fn what_a_lagging_replica_did_not_have_is_told_when_it_becomes_the_master(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
 async fn a_failover_to_a_replica_that_has_all_is_got_over() {
     // spec: F2, F3, F4, R2
     let sentinel = Sentinel::start(SECOND);
@@ -54,6 +56,7 @@ async fn a_master_that_dies_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
 async fn slots_that_move_under_load_are_not_noticed() {
     // spec: F4, R2
     let cluster = Cluster::start();

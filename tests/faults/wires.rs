@@ -20,6 +20,7 @@ async fn weather(fault: &str, weather: Weather, time: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
 async fn a_cut_between_nodes_and_redis_disconnects_nobody() {
     // spec: F3, R2
     let redis = Redis::start();
@@ -33,6 +34,7 @@ async fn a_cut_between_nodes_and_redis_disconnects_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
 async fn a_silent_wire_to_redis_is_found() {
     // spec: F3, F5, P2
     let silent = Weather { stall_up: true, stall_down: true, ..Weather::default() };
@@ -40,6 +42,7 @@ async fn a_silent_wire_to_redis_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
 async fn answers_of_redis_that_do_not_come_are_unknown_outcomes() {
     // spec: P2, P3, F5
     let deaf = Weather { stall_down: true, ..Weather::default() };
@@ -47,6 +50,7 @@ async fn answers_of_redis_that_do_not_come_are_unknown_outcomes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
 async fn what_comes_while_the_pub_sub_link_is_gone_is_filled_from_the_log() {
     // spec: D3, F5
     let redis = Redis::start();
