@@ -149,11 +149,22 @@ impl Store {
         Ok(listed.members.into_iter().map(seat).collect())
     }
 
-    /// One command a user, one pipeline a server.
+    /// One command a user, one pipeline a server. Where the map of a Cluster was out of date it is
+    /// read anew, once.
     pub(super) async fn presence_of(
         &self,
         subjects: &[String],
     ) -> Result<Vec<UserPresence>, EngineError> {
+        match self.read_users(subjects).await {
+            Err(_) if self.caller.router.is_cluster() => {
+                self.caller.router.refresh().await;
+                self.read_users(subjects).await
+            }
+            read => read,
+        }
+    }
+
+    async fn read_users(&self, subjects: &[String]) -> Result<Vec<UserPresence>, EngineError> {
         let unknown = UserPresence { state: PresenceState::Offline, sessions: 0, last_seen: None };
         let mut found = vec![unknown; subjects.len()];
         let channels: Vec<_> = subjects.iter().map(|name| Channel::of_user(name).ok()).collect();

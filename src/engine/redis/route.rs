@@ -151,7 +151,7 @@ impl Router {
     }
 
     /// Reads the map anew from the first server that answers.
-    async fn refresh(&self) {
+    pub(super) async fn refresh(&self) {
         let known: Vec<_> = self.servers.lock().values().map(Arc::clone).collect();
         let seeds = self.address.hosts.iter().filter_map(|host| self.at(host));
         for server in known.into_iter().chain(seeds.collect::<Vec<_>>()) {
