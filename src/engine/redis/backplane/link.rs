@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::engine::redis::route::Server;
@@ -59,6 +59,8 @@ struct Carried<'a> {
     shared: &'a Arc<Shared>,
     server: &'a Arc<Server>,
     look: &'a Notify,
+    /// Changes of the map of servers.
+    moves: watch::Receiver<u64>,
     wire: Wire,
     /// Names that are heard.
     held: HashSet<Arc<str>>,
@@ -98,6 +100,7 @@ impl<'a> Carried<'a> {
             shared,
             server,
             look,
+            moves: shared.store.caller.router.changes(),
             wire,
             held: HashSet::new(),
             wanted: VecDeque::new(),
@@ -131,17 +134,28 @@ impl<'a> Carried<'a> {
                 biased;
                 push = self.wire.pushes.recv() => self.push(push).await?,
                 _ = probes.tick() => self.tick().await?,
-                () = self.look.notified() => self.reconcile(),
+                () = self.look.notified() => self.take_up(),
                 () = std::future::ready(()), if !self.wanted.is_empty() => self.hear_some().await?,
                 () = std::future::ready(()), if !self.doubted.is_empty() => self.check_some().await?,
             }
         }
     }
 
+    /// Takes up the names that are new; all of them where the map of servers is another than before.
+    fn take_up(&mut self) {
+        if self.moves.has_changed().unwrap_or(false) {
+            return self.reconcile();
+        }
+        let fresh = self.shared.names.take_fresh(|partition| self.mine(partition));
+        self.wanted.extend(fresh);
+    }
+
     /// Compares what is heard with what is to be heard.
     fn reconcile(&mut self) {
+        self.moves.mark_unchanged();
         let names = &self.shared.names;
-        let _taken_up_here = names.take_fresh(|partition| self.mine(partition));
+        // They are among all.
+        drop(names.take_fresh(|partition| self.mine(partition)));
         let all = names.all(|partition| self.mine(partition));
         self.wanted = all.into_iter().filter(|name| !self.held.contains(name)).collect();
     }

@@ -140,8 +140,4 @@ impl Shared {
         let (channel, epoch) = (channel.clone(), epoch.clone());
         self.deliver(Delivery::Event { channel, epoch, event }).await;
     }
-
-    pub(super) fn is_settling(&self) -> bool {
-        self.settles.lock().is_some_and(|until| tokio::time::Instant::now() < until)
-    }
 }

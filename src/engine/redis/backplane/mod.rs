@@ -53,6 +53,10 @@ impl Shared {
         self.deliver(Delivery::Lost).await;
     }
 
+    fn is_settling(&self) -> bool {
+        self.settles.lock().is_some_and(|until| Instant::now() < until)
+    }
+
     async fn deliver(&self, delivery: Delivery) {
         // Without a reader the engine is about to end.
         let _ = self.deliveries.send(delivery).await;
@@ -127,7 +131,7 @@ impl Backplane {
 
     /// Whether nodes still list their members after a loss of data.
     pub(super) fn is_settling(&self) -> bool {
-        self.shared.settles.lock().is_some_and(|until| Instant::now() < until)
+        self.shared.is_settling()
     }
 
     pub(super) fn stats(&self) -> RedisStats {
