@@ -25,7 +25,7 @@ const page: UserConfig = {
 
 const config: ReturnType<typeof defineConfig> = defineConfig([
   {
-    entry: "src/index.ts",
+    entry: { index: "src/index.ts", diagnose: "src/diagnose/index.ts" },
     format: ["esm", "cjs"],
     target: "es2020",
     platform: "neutral",
@@ -34,6 +34,15 @@ const config: ReturnType<typeof defineConfig> = defineConfig([
   },
   { ...page, format: "iife", globalName: "Throughline" },
   { ...page, format: "esm", outExtensions: () => ({ js: ".mjs" }) },
+  // Loaded only where it is asked for: its names may be longer.
+  {
+    ...page,
+    entry: { "throughline.diagnose": "src/diagnose/index.ts" },
+    format: "esm",
+    outExtensions: () => ({ js: ".mjs" }),
+    plugins: [],
+    minify: true,
+  },
 ]);
 
 export default config;
