@@ -26,8 +26,10 @@ pub(super) fn main(gateway: &Arc<Gateway>) -> Router {
         router = router.merge(metrics(gateway));
     }
     if gateway.config.demo {
-        router =
-            router.route("/", get(assets::demo_page)).route("/{file}", get(assets::demo_asset));
+        router = router
+            .route("/", get(assets::demo_page))
+            .route("/diagnose", get(assets::diagnose_page))
+            .route("/{file}", get(assets::demo_asset));
     }
     router.layer(CatchPanicLayer::custom(negotiate::panicked(Arc::clone(gateway))))
 }

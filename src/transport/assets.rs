@@ -1,4 +1,4 @@
-//! What the server itself serves to a page: the client, and the demo.
+//! What the server itself serves to a page: the client, the diagnosis, and the demo.
 //!
 //! The files are embedded; a development build reads them from the tree. They change with the
 //! server only, so a browser asks again each time and gets 304 by their hash.
@@ -41,12 +41,25 @@ pub(super) async fn client_mjs(headers: HeaderMap) -> Result<Response, Refused> 
     file(Client::get("throughline.mjs"), "text/javascript; charset=utf-8", &headers)
 }
 
+/// The diagnosis of a network, as a module.
+pub(super) async fn diagnose_mjs(headers: HeaderMap) -> Result<Response, Refused> {
+    file(Client::get("throughline.diagnose.mjs"), "text/javascript; charset=utf-8", &headers)
+}
+
 /// The demo's page.
 ///
 /// # Errors
 /// `not_found` in a build without it.
 pub async fn demo_page(headers: HeaderMap) -> Result<Response, Refused> {
     demo_file("index.html", &headers)
+}
+
+/// The page that diagnoses the visitor's network.
+///
+/// # Errors
+/// `not_found` in a build without it.
+pub async fn diagnose_page(headers: HeaderMap) -> Result<Response, Refused> {
+    demo_file("diagnose.html", &headers)
 }
 
 /// A file of the demo.

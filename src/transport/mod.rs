@@ -27,6 +27,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
     let below = Router::new()
         .route("/client.js", get(assets::client_js))
         .route("/client.mjs", get(assets::client_mjs))
+        .route("/diagnose.mjs", get(assets::diagnose_mjs))
         .route("/feed/{path}", get(feed::feed))
         .route("/{nonce}/ws", get(ws::upgrade))
         .route("/{nonce}/s", post(stream::octets))
