@@ -3,7 +3,7 @@ import type { Client, ClientEvents, ConnectOptions, Transport } from "./api.ts";
 import { HEALTHY_MS } from "./backoff.ts";
 import { type ChannelHost, type ClientChannel, createChannel } from "./channel.ts";
 import { createEmitter } from "./emitter.ts";
-import { createEnv, whenAborted } from "./env.ts";
+import { createEnv, type Env, whenAborted } from "./env.ts";
 import { CLOSED, refusal, retryOf, ThroughlineError } from "./errors.ts";
 import type { OkFrame, PresenceFrame, Refusal, Request } from "./protocol/frames.ts";
 import { createSession, type Delivered } from "./session/session.ts";
@@ -26,7 +26,7 @@ const SUBSCRIBE_AGAIN_MS = 2000;
  */
 export function connect(url: string, options: ConnectOptions = {}): Client {
   const env = createEnv(options.env);
-  const { queue = 1000, resume = true, signal, transports = TRANSPORTS } = options;
+  const { queue = 1000, resume = true, signal, transports } = options;
   const base = resolveBase(url, env.base);
   const { on, emit } = createEmitter<ClientEvents>(env.report);
   const channels = new Map<string, ClientChannel>();
@@ -159,18 +159,11 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
 
   // What carries it.
 
-  const usable = (transports: readonly Transport[]): readonly Transport[] => {
-    const found = transports.filter(
-      (transport) => TRANSPORTS.includes(transport) && (transport !== "websocket" || env.WebSocket),
-    );
-    return found.length ? found : ["poll"];
-  };
-
   const key = resume === true ? `throughline:${base}` : resume || "";
   const keeper = createKeeper(env, key, session, channels);
 
   const tokens = createTokens(env, options.auth, push);
-  const carrier = createCarrier(env, base, session, tokens, usable(transports), options, {
+  const carrier = createCarrier(env, base, session, tokens, usable(env, transports), options, {
     visible,
     changed: (state, transport, reason) => emit("state", { state, transport, reason }),
     established(resumed) {
@@ -222,7 +215,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       }
       return channel;
     },
-    use: (transports) => carrier.use(usable(transports)),
+    use: (transports) => carrier.use(usable(env, transports)),
     cut: carrier.cut,
     away(away) {
       wantsAway = away;
@@ -281,4 +274,15 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   whenAborted(signal, client.close);
   void carrier.run();
   return client;
+}
+
+/** Those of the transports that this page has, best first; at least one. */
+export function usable(
+  env: Env,
+  transports: readonly Transport[] = TRANSPORTS,
+): readonly Transport[] {
+  const found = transports.filter(
+    (transport) => TRANSPORTS.includes(transport) && (transport !== "websocket" || env.WebSocket),
+  );
+  return found.length ? found : ["poll"];
 }

@@ -4,11 +4,17 @@
 export interface Page {
   /** Whether somebody can see it. */
   visible(): boolean;
-  /** Calls `listener` at each `visibilitychange`, `pagehide`, `pageshow` or `online`. */
+  /** Calls `listener` at each such event of the page. */
   listen(kind: PageEvent, listener: (persisted: boolean) => void): () => void;
 }
 
-export type PageEvent = "visibilitychange" | "pagehide" | "pageshow" | "online";
+export type PageEvent =
+  | "visibilitychange"
+  | "pagehide"
+  | "pageshow"
+  | "online"
+  | "freeze"
+  | "resume";
 
 /** The part of `WebSocket` that is used. */
 export interface Socket {

@@ -130,13 +130,22 @@ export interface OkFrame {
   duplicate?: boolean;
   events?: EventFrame[];
   more?: boolean;
+  /** Why the position that was named could not be read on from; `pos` is then the top. */
+  gap?: string;
   channels?: Record<string, { n: number; members?: Member[] }>;
   users?: Record<string, { state: string; last_seen?: number }>;
   expires_ms?: number;
   ticket?: string;
 }
 
-export type ErrorFrame = { t: "error"; re?: number; ch?: string; pos?: string } & Refusal;
+export type ErrorFrame = {
+  t: "error";
+  re?: number;
+  ch?: string;
+  pos?: string;
+  /** The tab that has the session has tried again already. */
+  final?: boolean;
+} & Refusal;
 
 /** Changes of presence, numbered by `v` (M35). */
 export type PresenceFrame =

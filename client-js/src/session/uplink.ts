@@ -137,11 +137,11 @@ export function createUplink(bound: number, now: () => number): Uplink {
     applied,
     settle(frame) {
       // Only an error has a code.
-      const { re, code, retry_ms } = frame as ErrorFrame;
+      const { re, code, retry_ms, final } = frame as ErrorFrame;
       const entry = re && entries.find(({ seq }) => seq === re);
       if (!entry) return;
       applied(entry.seq);
-      if (code === "unknown_outcome" && ++entry.unknown <= UNKNOWN_MAX) {
+      if (code === "unknown_outcome" && !final && ++entry.unknown <= UNKNOWN_MAX) {
         entry.notBefore = now() + (retry_ms ?? entry.unknown * UNKNOWN_WAIT_MS);
         entry.seq = 0;
       } else {

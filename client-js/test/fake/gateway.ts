@@ -4,6 +4,7 @@ import type {
   FrameUp,
   LinkUp,
   OpenFrame,
+  Request,
   SessionUp,
   SubscriptionRequest,
 } from "../../src/protocol/frames.ts";
@@ -82,6 +83,11 @@ export class Gateway {
     }
     const log = this.log(ch);
     const state = log.kind === "state";
+    if (session.subs.has(ch)) {
+      const durable = log.kind === "durable";
+      session.push({ t: "subscribed", re, ch, pos: this.position(log), durable, state });
+      return;
+    }
     const offset = since === undefined ? log.events.length : Number(since.split(".")[1] ?? 0);
     const proven =
       since === undefined ||
@@ -118,13 +124,7 @@ export class Gateway {
         return session.push({ t: "ok", re, pos, id: frame.id });
       }
       case "history":
-        return session.push({
-          t: "ok",
-          re,
-          events: this.log(frame.ch).events,
-          pos: "0",
-          more: false,
-        });
+        return session.push({ t: "ok", re, ...this.page(frame) });
       case "presence": {
         const users = { u1: { state: "online", last_seen: 5 } };
         const member = { id: "me", state: "online" };
@@ -143,6 +143,29 @@ export class Gateway {
       default:
         frame satisfies never;
     }
+  }
+
+  /** What follows a position, or the latest of each key. */
+  private page({
+    ch,
+    since = "0",
+    limit = 100,
+  }: {
+    ch: string;
+    since?: string;
+    limit?: number;
+  }): Down {
+    const log = this.log(ch);
+    const top = this.position(log);
+    if (log.kind === "state") {
+      const keys = new Map(log.events.map((event) => [event["key"], event]));
+      return { events: [...keys.values()], pos: top, more: false };
+    }
+    const from = since === "0" ? log.trimmed : Number(since.split(".")[1]);
+    if (from < log.trimmed) return { events: [], pos: top, more: false, gap: "trimmed" };
+    const events = log.events.slice(from, from + limit);
+    const end = from + events.length;
+    return { events, pos: this.position(log, end), more: end < log.events.length };
   }
 
   private begin(frame: OpenFrame, nonce: string, sink?: Sink): Down[] | GatewaySession {

@@ -1,0 +1,321 @@
+/**
+ * The tabs that share: who of them holds the session. That is whoever has the lock; the next in its queue
+ * follows when it is closed or dies. One that stands still keeps its lock, so the others ask it whether it
+ * is there, and take the lock from it.
+ */
+import type { AuthReason } from "../api.ts";
+import { backoff } from "../backoff.ts";
+import { type Env, freshName } from "../env.ts";
+import { refusal, ThroughlineError } from "../errors.ts";
+import { createHolder, type Holder } from "./holder.ts";
+import type { ShareOptions, TabsEnv } from "./index.ts";
+import { createPort, type Port } from "./port.ts";
+import { subjectOf } from "./subject.ts";
+import { DIALECT, type Down, type Status, type Up } from "./wire.ts";
+
+/** The part of a `BroadcastChannel` that is used. */
+export interface Bus {
+  onmessage: ((event: never) => void) | null;
+  postMessage(message: unknown): void;
+  close(): void;
+}
+
+/** The part of `navigator.locks` that is used. */
+export interface Locks {
+  request(
+    name: string,
+    options: { mode?: "shared" | "exclusive"; steal?: boolean; signal?: AbortSignal },
+    call: () => Promise<void> | undefined,
+  ): Promise<unknown>;
+}
+
+/** Milliseconds between two looks whether the holder is there, of a page that is seen, and of another. */
+const LOOK_MS = 200;
+const LOOK_HIDDEN_MS = 5000;
+/** Looks in a row at which it was asked and did not answer, after which its lock is taken from it. */
+const PATIENCE = 3;
+/** Milliseconds that other tabs have to bring a token. */
+const TOKEN_MS = 5000;
+
+/** What the tab is told. */
+export interface Told {
+  status(status: Status): void;
+  /** Another tab takes the session over. */
+  lost(): void;
+  resumed(value: { recovered: boolean }): void;
+  trouble(error: ThroughlineError): void;
+}
+
+export interface Group {
+  readonly Socket: Port["Socket"];
+  /** Says it to the holder. */
+  post(up: Partial<Up>): void;
+  /** This tab shares no longer: the last one ends the session. */
+  leave(): Promise<void>;
+}
+
+export function createGroup(
+  env: Env,
+  { BroadcastChannel, locks }: { [Name in keyof TabsEnv]: NonNullable<TabsEnv[Name]> },
+  base: string,
+  { subject, auth, ...options }: ShareOptions,
+  told: Told,
+): Group {
+  const id = freshName(env);
+  /** Whose session it is; undefined where it is this tab's only, null where it is not known yet. */
+  let whose: string | undefined | null = null;
+  let isAlone = false;
+  let hasLeft = false;
+  /** Two, because none hears itself. */
+  let ear: Bus | undefined;
+  let mouth: Bus | undefined;
+  let holder: Holder | undefined;
+  /** Gives back the lock of the holder, of this tab's life, and what is waited for. */
+  let release: (() => void) | undefined;
+  let letGo: (() => void) | undefined;
+  let asking: AbortController | undefined;
+  let timer: unknown;
+  let silence = 0;
+  let heard = false;
+  /** The token by which it was found whose session it is. */
+  let spare: string | undefined;
+  let brought: ((token: string) => void) | undefined;
+
+  const send = (message: Up | Down): void => mouth?.postMessage(message);
+  const post = (up: Partial<Up>): void => send({ from: id, term: port.term, ...up });
+
+  // Tokens.
+
+  const fits = (token: string | undefined): token is string =>
+    !!token && (!whose?.startsWith("s") || whose === `s${subjectOf(token)}`);
+
+  const bring = async (reason: AuthReason): Promise<string | undefined> => {
+    let failure: unknown;
+    try {
+      const token = spare ?? (await auth?.(reason));
+      spare = undefined;
+      if (fits(token)) return token;
+      if (token) failure = "the token is another user's";
+    } catch (error) {
+      failure = error;
+    }
+    const token =
+      (holder?.size ?? 0) > 1 &&
+      (await new Promise<string | undefined>((resolve) => {
+        brought = resolve;
+        holder?.wants(reason);
+        env.setTimeout(() => resolve(undefined), TOKEN_MS);
+      }));
+    if (!token && failure) throw failure;
+    return token || undefined;
+  };
+
+  const answer = async (reason: AuthReason): Promise<void> => {
+    const token = await auth?.(reason);
+    if (fits(token)) post({ token });
+  };
+
+  /** Finds out whose session it is; false where that is given up. */
+  const identify = async (): Promise<boolean> => {
+    const { backoff: { base = 250, cap = 20_000 } = {}, maxRetries = Infinity } = options;
+    for (let tries = 0; whose === null && !hasLeft; ) {
+      try {
+        spare = subject === undefined ? await auth?.("open") : undefined;
+        const sub = subjectOf(spare);
+        whose = subject !== undefined ? `u${subject}` : spare ? sub && `s${sub}` : "";
+      } catch (error) {
+        const why = refusal("auth_failed", `${error}`);
+        told.trouble(new ThroughlineError(why));
+        if (tries >= maxRetries) {
+          told.status({ state: "failed", transport: null, reason: why.code });
+          return false;
+        }
+        const ms = backoff(tries++, cap, base, env.random());
+        await new Promise<void>((resolve) => void env.setTimeout(resolve, ms));
+      }
+    }
+    return !hasLeft;
+  };
+
+  // The lock.
+
+  const name = (): string =>
+    `throughline/${DIALECT}/${base}#${isAlone || whose === undefined ? `!${id}` : whose}`;
+
+  const lead = (): void => {
+    const mine = createHolder({
+      env,
+      base,
+      options,
+      // Whole numbers would meet where two tabs take the lock at once.
+      term: Math.floor(port.term) + 1 + env.random(),
+      auth: auth || whose ? bring : undefined,
+      post: send,
+      whenGone(other, signal, call) {
+        if (isAlone) return;
+        const gone = locks.request(`${name()}/${other}`, { mode: "shared", signal }, () => {
+          call();
+          return undefined;
+        });
+        // The holder ended first.
+        gone.catch(() => undefined);
+      },
+      over: () => holder === mine && yieldLock(),
+    });
+    holder = mine;
+  };
+
+  /** Holds no longer: this tab waits behind the others. */
+  const yieldLock = (): void => {
+    holder?.abandon();
+    holder = undefined;
+    port.forget();
+    release?.();
+    release = undefined;
+    if (!hasLeft) want(false);
+  };
+
+  const want = (steals: boolean): void => {
+    asking?.abort();
+    asking = new AbortController();
+    let isMine = false;
+    const held = locks.request(
+      name(),
+      steals ? { steal: true } : { signal: asking.signal },
+      () =>
+        new Promise((resolve) => {
+          if (hasLeft || !ear) return resolve();
+          isMine = true;
+          release = resolve;
+          lead();
+        }),
+    );
+    held.catch(() => {
+      // It was taken from this tab, or is not waited for any more.
+      if (isMine && holder) yieldLock();
+    });
+  };
+
+  const look = (): void => {
+    env.clearTimeout(timer);
+    if (hasLeft || !ear) return;
+    const ms = (env.page?.visible() ?? true) ? LOOK_MS : LOOK_HIDDEN_MS;
+    timer = env.setTimeout(look, ms);
+    if (holder || heard) {
+      silence = 0;
+      heard = false;
+    } else if (silence++ < PATIENCE) post({ asks: port.seq });
+    else {
+      silence = 0;
+      want(true);
+    }
+  };
+
+  // What the others say.
+
+  const hear = (down: Down): void => {
+    const { term } = port;
+    const isOwn = down.term === holder?.term;
+    if (!port.receive(down)) {
+      // Another took the lock at the same time and spoke later, and this tab has it.
+      if (isOwn) {
+        holder?.abandon();
+        lead();
+      }
+      return;
+    }
+    heard = true;
+    if (term && term !== port.term) told.lost();
+    if (!isOwn) spare = undefined;
+    if (isOwn && down.claim) holder?.start(port.standing());
+    const { status, resumed, wants } = down;
+    if (resumed) told.resumed(resumed);
+    if (wants && !isOwn) answer(wants).catch(() => undefined);
+    if (status) told.status(status);
+  };
+
+  const listen = (message: Up | Down): void => {
+    if (!("from" in message)) return hear(message);
+    const { transports, token } = message;
+    // Who holds next goes by it, too.
+    if (transports) options.transports = transports;
+    if (fits(token)) brought?.(token);
+    holder?.receive(message);
+  };
+
+  const join = async (): Promise<void> => {
+    if (ear || !(await identify())) return;
+    isAlone ||= whose === undefined;
+    if (!isAlone) {
+      const alive = new Promise<void>((resolve, reject) => {
+        locks
+          .request(`${name()}/${id}`, {}, () => {
+            resolve();
+            return new Promise<void>((done) => {
+              letGo = done;
+            });
+          })
+          .catch(reject);
+      });
+      // A page of an opaque origin has locks and may not use them.
+      await alive.catch(() => {
+        isAlone = true;
+      });
+    }
+    if (hasLeft) return letGo?.();
+    ear = new BroadcastChannel(name());
+    mouth = new BroadcastChannel(name());
+    ear.onmessage = ({ data }: { data: Up | Down }) => listen(data);
+    port.wake();
+    if (isAlone) lead();
+    else want(false);
+    look();
+  };
+
+  /** The page goes, or stands still: another tab is to go on. With `keep`, this one after a reload. */
+  const part = (keep: boolean): void => {
+    if (holder) holder.abandon(keep);
+    else post({ leaves: true });
+    holder = undefined;
+    asking?.abort();
+    env.clearTimeout(timer);
+    ear?.close();
+    mouth?.close();
+    ear = mouth = undefined;
+    release?.();
+    letGo?.();
+    release = letGo = undefined;
+  };
+
+  const port = createPort(id, post, () => {
+    if (isAlone) return;
+    part(false);
+    isAlone = true;
+    void join();
+  });
+
+  const { page } = env;
+  const offs = page && [
+    page.listen("visibilitychange", look),
+    page.listen("pagehide", () => part(true)),
+    page.listen("freeze", () => part(true)),
+    page.listen("pageshow", (persisted) => persisted && void join()),
+    page.listen("resume", () => void join()),
+    page.listen("online", () => holder?.verify()),
+    page.listen("pageshow", (persisted) => persisted && holder?.verify()),
+  ];
+
+  void join();
+
+  return {
+    Socket: port.Socket,
+    post,
+    async leave() {
+      if (hasLeft) return;
+      hasLeft = true;
+      offs?.map((off) => off());
+      if (holder?.size === 1) await holder.close();
+      part(false);
+    },
+  };
+}

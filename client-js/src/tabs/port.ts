@@ -1,0 +1,211 @@
+/**
+ * One tab's way to the holder. To the tab's own client it is a gateway, reached by a WebSocket: so the
+ * client repairs, repeats and orders by what it has anyway. It also notes where the session stands, as the
+ * next holder needs it.
+ */
+import type { Socket } from "../env.ts";
+import type {
+  FrameDown,
+  LinkDown,
+  OpenFrame,
+  SessionDown,
+  SessionUp,
+  SubscriptionRequest,
+} from "../protocol/frames.ts";
+import { accept, moved } from "../session/subscriptions.ts";
+import { fromReadings, type Shared, toReadings } from "./readers.ts";
+import type { Down, Item, Standing, Up } from "./wire.ts";
+
+/** The local session is over: the client opens another, with the positions that it has. */
+export const LOCAL = "holder_gone";
+
+/** Milliseconds, as long as a timer may be: nothing here needs the client's heartbeat. */
+const PING_MS = 1 << 30;
+
+/** One channel that the client asked for. */
+interface Wanted {
+  /** What comes for it is handed on. */
+  live: boolean;
+  /** Who is there is wanted, and was said. */
+  readonly watches: boolean;
+  lists: boolean;
+}
+
+export interface Port {
+  /** The `WebSocket` of the tab's client. */
+  readonly Socket: new (
+    url: string,
+  ) => Socket;
+  /** Which holder it listens to; 0 before the first. */
+  readonly term: number;
+  /** Number of the last frame that went up. */
+  readonly seq: number;
+  /** Where the session stands, unless something was missed. */
+  standing(): Standing | undefined;
+  /** Forgets where it stands: it is not ours any more. */
+  forget(): void;
+  /** The page was away, or comes: what others said meanwhile is not known. */
+  wake(): void;
+  /** Takes what a holder says; false where it is not the holder. */
+  receive(down: Down): boolean;
+}
+
+/**
+ * @param id of the tab.
+ * @param post says it to the holder.
+ * @param full told that there are too many tabs.
+ */
+export function createPort(id: string, post: (up: Partial<Up>) => void, full: () => void): Port {
+  let term = 0;
+  /** Number of the next message in this term. */
+  let next = 0;
+  /** Whether nothing was missed since all readings were said, and since the local session was opened. */
+  let knows = false;
+  let isWhole = false;
+  let standing: Standing | undefined;
+  let subs = new Map<string, Shared>();
+  /** The connection of the tab's client, and what it opens with until that is answered. */
+  let socket: LocalSocket | undefined;
+  let opening: OpenFrame | undefined;
+  let isOpen = false;
+  let seq = 0;
+  /** What the client reads. */
+  const channels = new Map<string, Wanted>();
+
+  const open = (): void => {
+    if (opening) post({ open: opening, next: isWhole ? next : undefined });
+  };
+
+  /** The client has to open again. */
+  const restart = (): void => {
+    isWhole &&= [...channels.values()].every(
+      ({ live, watches, lists }) => live && lists === watches,
+    );
+    isOpen = false;
+    if (opening) open();
+    else give({ l: "error", code: LOCAL, message: "", scope: "session", retry_ms: 0 });
+  };
+
+  const give = (frame: FrameDown): void => socket?.onmessage?.({ data: JSON.stringify(frame) });
+
+  const wants = ({ ch, presence }: SubscriptionRequest, lists = false): void => {
+    const watches = !!presence;
+    channels.set(ch, { live: false, watches, lists: lists && watches });
+  };
+
+  class LocalSocket implements Socket {
+    onopen: Socket["onopen"] = null;
+    onmessage: Socket["onmessage"] = null;
+    onclose: Socket["onclose"] = null;
+    onerror: Socket["onerror"] = null;
+    readonly nonce: string;
+
+    constructor(url: string) {
+      this.nonce = url.split("/").slice(-2)[0] ?? "";
+      socket = this;
+      opening = undefined;
+      queueMicrotask(() => this.onopen?.(undefined as never));
+    }
+
+    send(text: string): void {
+      const frame = JSON.parse(text);
+      if (socket !== this) return;
+      if (frame.t) {
+        if (frame.t === "subscribe") wants(frame);
+        if (frame.t === "unsubscribe") channels.delete(frame.ch);
+        seq = frame.seq;
+        post({ data: frame as SessionUp });
+      } else if (frame.l === "open") {
+        opening = frame as OpenFrame;
+        seq = 0;
+        channels.clear();
+        for (const sub of opening.subs ?? []) wants(sub, isWhole);
+        open();
+      } else if (frame.l === "echo") give({ l: "echo", id: frame.id });
+      else if (frame.l === "pong") post({ visible: !!frame.visible });
+      else if (frame.l === "close") post({ leaves: true });
+      else restart();
+    }
+
+    close(): void {
+      if (socket === this) socket = opening = undefined;
+    }
+  }
+
+  const welcome = (): void => {
+    if (!opening || !socket) return;
+    opening = undefined;
+    isOpen = isWhole = true;
+    const { nonce } = socket;
+    const ping_ms = { visible: PING_MS, hidden: PING_MS };
+    const own = { l: "hello", via: id, nonce, ticket: id, ping_ms, expires_ms: 0 };
+    give({ ...standing?.hello, ...own } as LinkDown);
+    give({ l: "attached", link: 1, from: 0, up: 0, ticket: id });
+  };
+
+  /** Notes where the session stands after this. */
+  const note = (data: SessionDown): void => {
+    if (!("ch" in data) || !data.ch) return;
+    const sub = subs.get(data.ch);
+    if (!sub) return;
+    if (data.t === "event") accept(sub, data);
+    else if (data.t === "subscribed" || data.t === "gap") moved(sub, data);
+    else return;
+    sub.top = data.pos;
+  };
+
+  const take = ({ to, data, joins, says }: Item): void => {
+    const isMine = to === id;
+    if (to !== undefined && !isMine) return;
+    if (joins)
+      channels.set(joins, { watches: false, lists: false, ...channels.get(joins), live: true });
+    if (says === "hello") welcome();
+    if (says === "gone") restart();
+    if (says === "full") full();
+    if (!data) return;
+    if (!isMine) note(data);
+    const ch = "ch" in data && data.ch;
+    const wanted = channels.get(ch || "");
+    // What comes while the client opens again is repaired then.
+    if (!isOpen) isWhole &&= isMine || !ch;
+    else if (isMine || !ch || ("v" in data ? wanted?.watches : wanted?.live)) {
+      if (wanted && "v" in data) wanted.lists ||= /^[mc]/.test(data.t);
+      give(data);
+    }
+  };
+
+  return {
+    Socket: LocalSocket,
+    get term() {
+      return term;
+    },
+    get seq() {
+      return seq;
+    },
+    standing: () => (knows ? standing && { ...standing, readings: toReadings(subs) } : undefined),
+    forget() {
+      knows = false;
+    },
+    wake() {
+      knows = isWhole = false;
+      restart();
+    },
+    receive(down) {
+      if (down.term < term) return false;
+      const isNew = down.term > term;
+      if (isNew ? !down.claim : down.n !== next) knows = isWhole = false;
+      const hasMissed = !isNew && down.n !== next;
+      term = down.term;
+      next = down.n + 1;
+      if (isNew || hasMissed) restart();
+      for (const item of down.items) take(item);
+      const { readings } = down.standing ?? {};
+      standing = { ...standing, ...down.standing } as Standing;
+      if (readings) {
+        subs = fromReadings(readings);
+        knows = true;
+      }
+      return true;
+    },
+  };
+}

@@ -1,0 +1,85 @@
+/**
+ * What the tabs of one browser say to each other, over one BroadcastChannel. Tabs may have loaded different
+ * builds, so these names are kept as the names on the wire are. Times are milliseconds since 1970.
+ */
+import type { AuthReason, State, Transport } from "../api.ts";
+import type { Hello, OpenFrame, SessionDown, SessionUp } from "../protocol/frames.ts";
+
+/** Part of the channel's name: raised with each change here that an older build would not read. */
+export const DIALECT = 1;
+
+/** One channel of the session, as the next holder needs it. */
+export interface Reading {
+  ch: string;
+  presence: boolean;
+  since: string | undefined;
+  durable: boolean;
+  state: boolean;
+  /** Epoch and offset of the last event, by key. */
+  keys: [string, [string, number] | undefined][];
+  top: string | undefined;
+  auto: boolean;
+}
+
+/** Where the session stands: what the next holder resumes it from. */
+export interface Standing {
+  ticket?: string | undefined;
+  link: number;
+  count: number;
+  /** When the token ends; 0 where none does. */
+  until: number;
+  away: boolean;
+  /** With {@link Standing.readings} only, which are all of them: they are said where one came or went. */
+  hello?: Hello;
+  readings?: Reading[];
+}
+
+/** What the application sees of the session. */
+export interface Status {
+  state: State;
+  transport: Transport | null;
+  reason?: string | undefined;
+  me?: Hello["me"];
+}
+
+/** One thing for one tab, or for all that read its channel. */
+export interface Item {
+  to?: string;
+  data?: SessionDown;
+  /** From here on that tab gets what comes for this channel; without `to`, every tab. */
+  joins?: string;
+  /** The answer to a tab's `open`, or that it has to open again. */
+  says?: "hello" | "gone" | "full";
+}
+
+/** What the holder says to all tabs. Numbered without a hole in its term. */
+export interface Down {
+  /** Which holder speaks; the next one's is higher. */
+  term: number;
+  n: number;
+  /** A holder begins: the first that it says. */
+  claim?: boolean;
+  items: Item[];
+  standing?: Standing;
+  status?: Status;
+  resumed?: { recovered: boolean };
+  /** A token is wanted, from any tab that has one. */
+  wants?: AuthReason;
+}
+
+/** What a tab says to the holder of a term. */
+export interface Up {
+  from: string;
+  term: number;
+  open?: OpenFrame;
+  /** With `open`: the tab has missed nothing before the message of this number. */
+  next?: number | undefined;
+  data?: SessionUp;
+  visible?: boolean;
+  /** Is anybody there? With the number of the last frame that went up. */
+  asks?: number;
+  token?: string | undefined;
+  transports?: readonly Transport[];
+  cut?: boolean;
+  leaves?: boolean;
+}
