@@ -1,6 +1,6 @@
 /** Tabs that share one session, in virtual time. */
 import { expect, test } from "vitest";
-import type { ChannelEvent, ThroughlineError } from "../src/index.ts";
+import type { ChannelEvent } from "../src/index.ts";
 import { Browser, type FakeTab } from "./fake/tabs.ts";
 
 /** What a tab was handed of a channel. */

@@ -82,7 +82,7 @@ export function createGroup(
   let brought: ((token: string) => void) | undefined;
 
   const send = (message: Up | Down): void => mouth?.postMessage(message);
-  const post = (up: Partial<Up>): void => send({ from: id, term: port.term, ...up });
+  const post = (up: Partial<Up>): void => send({ from: id, term: port.at[0], ...up });
 
   // Tokens.
 
@@ -147,8 +147,9 @@ export function createGroup(
       env,
       base,
       options,
-      // Whole numbers would meet where two tabs take the lock at once.
-      term: Math.floor(port.term) + 1 + env.random(),
+      // Above that of every tab of this browser. Whole numbers would meet where two take the lock at once.
+      term: Math.max(Math.floor(port.at[0]) + 1, env.now()) + env.random(),
+      before: port.at,
       auth: auth || whose ? bring : undefined,
       post: send,
       whenGone(other, signal, call) {
@@ -179,19 +180,21 @@ export function createGroup(
     asking?.abort();
     asking = new AbortController();
     let isMine = false;
+    let isOver = false;
     const held = locks.request(
       name(),
       steals ? { steal: true } : { signal: asking.signal },
       () =>
         new Promise((resolve) => {
-          if (hasLeft || !ear) return resolve();
+          if (hasLeft || isOver || !ear) return resolve();
           isMine = true;
           release = resolve;
           lead();
         }),
     );
     held.catch(() => {
-      // It was taken from this tab, or is not waited for any more.
+      // It was taken from this tab, even before that could use it, or is not waited for any more.
+      isOver = true;
       if (isMine && holder) yieldLock();
     });
   };
@@ -214,7 +217,7 @@ export function createGroup(
   // What the others say.
 
   const hear = (down: Down): void => {
-    const { term } = port;
+    const [term] = port.at;
     const isOwn = down.term === holder?.term;
     if (!port.receive(down)) {
       // Another took the lock at the same time and spoke later, and this tab has it.
@@ -225,7 +228,7 @@ export function createGroup(
       return;
     }
     heard = true;
-    if (term && term !== port.term) told.lost();
+    if (term && term !== port.at[0]) told.lost();
     if (!isOwn) spare = undefined;
     if (isOwn && down.claim) holder?.start(port.standing());
     const { status, resumed, wants } = down;

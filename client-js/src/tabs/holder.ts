@@ -34,6 +34,8 @@ export interface Seat {
   readonly options: ConnectOptions;
   /** Which holder this is; higher than every one before. */
   readonly term: number;
+  /** The holder before as this tab knows it. */
+  readonly before: [term: number, next: number];
   /** Says it to all tabs, this one too. */
   post(down: Down): void;
   /** Calls when that tab is gone, unless the holder ended before. */
@@ -186,10 +188,10 @@ export function createHolder(seat: Seat): Holder {
       down.status = { ...status, me: session.hello.me };
       wasEstablished = true;
     },
-    trouble(why: Refusal) {
+    trouble({ code, message, retry_ms }: Refusal) {
       // Another tab took it while this one stood still.
-      if (why.code === "superseded") seat.over();
-      else say({ data: { t: "error", ...why } });
+      if (code === "superseded") return seat.over();
+      say({ data: { t: "error", code, message, retry_ms } as ErrorFrame });
     },
     touched() {
       if (ended.signal.aborted) return;
@@ -295,7 +297,12 @@ export function createHolder(seat: Seat): Holder {
     },
     receive(up) {
       const { from, open, data, visible, asks, transports, cut, leaves } = up;
-      if (up.term !== term || ended.signal.aborted) return;
+      if (ended.signal.aborted) return;
+      if (up.term !== term) {
+        // It hears which holder there is.
+        plan();
+        return;
+      }
       const tab = tabs.get(from);
       if (open) return opens(up);
       if (asks !== undefined) plan();
@@ -335,7 +342,7 @@ export function createHolder(seat: Seat): Holder {
       session.uplink.end(CLOSED);
     },
   };
-  plan().claim = true;
+  plan().claim = seat.before;
   flush();
   return holder;
 }

@@ -12,6 +12,7 @@ import type {
   SessionUp,
   SubscriptionRequest,
 } from "../protocol/frames.ts";
+import { isAfter, type Position, parsePosition } from "../protocol/position.ts";
 import { accept, moved } from "../session/subscriptions.ts";
 import { fromReadings, type Shared, toReadings } from "./readers.ts";
 import type { Down, Item, Standing, Up } from "./wire.ts";
@@ -26,9 +27,13 @@ const PING_MS = 1 << 30;
 interface Wanted {
   /** What comes for it is handed on. */
   live: boolean;
+  /** What there was before that was handed on. */
+  told: boolean;
   /** Who is there is wanted, and was said. */
   readonly watches: boolean;
   lists: boolean;
+  /** The last event that was handed on. */
+  last: Position | undefined;
 }
 
 export interface Port {
@@ -36,8 +41,8 @@ export interface Port {
   readonly Socket: new (
     url: string,
   ) => Socket;
-  /** Which holder it listens to; 0 before the first. */
-  readonly term: number;
+  /** Which holder it listens to, 0 before the first, and the number of the next message. */
+  readonly at: [term: number, next: number];
   /** Number of the last frame that went up. */
   readonly seq: number;
   /** Where the session stands, unless something was missed. */
@@ -78,9 +83,6 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
 
   /** The client has to open again. */
   const restart = (): void => {
-    isWhole &&= [...channels.values()].every(
-      ({ live, watches, lists }) => live && lists === watches,
-    );
     isOpen = false;
     if (opening) open();
     else give({ l: "error", code: LOCAL, message: "", scope: "session", retry_ms: 0 });
@@ -88,9 +90,10 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
 
   const give = (frame: FrameDown): void => socket?.onmessage?.({ data: JSON.stringify(frame) });
 
-  const wants = ({ ch, presence }: SubscriptionRequest, lists = false): void => {
+  const wants = ({ ch, presence }: SubscriptionRequest, knew = false): void => {
     const watches = !!presence;
-    channels.set(ch, { live: false, watches, lists: lists && watches });
+    const last = channels.get(ch)?.last;
+    channels.set(ch, { live: false, told: knew, watches, lists: knew && watches, last });
   };
 
   class LocalSocket implements Socket {
@@ -116,10 +119,16 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
         seq = frame.seq;
         post({ data: frame as SessionUp });
       } else if (frame.l === "open") {
+        isWhole &&= [...channels.values()].every(
+          ({ told, watches, lists }) => told && lists === watches,
+        );
         opening = frame as OpenFrame;
+        isOpen = false;
         seq = 0;
-        channels.clear();
-        for (const sub of opening.subs ?? []) wants(sub, isWhole);
+        const subs = opening.subs ?? [];
+        for (const sub of subs) wants(sub, isWhole);
+        for (const ch of channels.keys())
+          if (!subs.some((sub) => sub.ch === ch)) channels.delete(ch);
         open();
       } else if (frame.l === "echo") give({ l: "echo", id: frame.id });
       else if (frame.l === "pong") post({ visible: !!frame.visible });
@@ -157,8 +166,10 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
   const take = ({ to, data, joins, says }: Item): void => {
     const isMine = to === id;
     if (to !== undefined && !isMine) return;
-    if (joins)
-      channels.set(joins, { watches: false, lists: false, ...channels.get(joins), live: true });
+    if (joins) {
+      const none = { told: false, watches: false, lists: false, last: undefined };
+      channels.set(joins, { ...(channels.get(joins) ?? none), live: true });
+    }
     if (says === "hello") welcome();
     if (says === "gone") restart();
     if (says === "full") full();
@@ -169,15 +180,25 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
     // What comes while the client opens again is repaired then.
     if (!isOpen) isWhole &&= isMine || !ch;
     else if (isMine || !ch || ("v" in data ? wanted?.watches : wanted?.live)) {
-      if (wanted && "v" in data) wanted.lists ||= /^[mc]/.test(data.t);
+      if (wanted) {
+        if ("v" in data) wanted.lists ||= /^[mc]/.test(data.t);
+        // The state of a state channel follows, and ends with `caught_up`.
+        wanted.told ||= data.t === "caught_up" || (data.t === "subscribed" && !data.state);
+      }
+      if (wanted && !isMine && data.t === "event") {
+        // A holder that knows less than this tab hands on again what it was sent again.
+        const at = parsePosition(data.pos);
+        if (!at || !isAfter(at, wanted.last)) return;
+        wanted.last = at;
+      }
       give(data);
     }
   };
 
-  return {
+  const port: Port = {
     Socket: LocalSocket,
-    get term() {
-      return term;
+    get at(): [number, number] {
+      return [term, next];
     },
     get seq() {
       return seq;
@@ -193,11 +214,13 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
     receive(down) {
       if (down.term < term) return false;
       const isNew = down.term > term;
-      if (isNew ? !down.claim : down.n !== next) knows = isWhole = false;
-      const hasMissed = !isNew && down.n !== next;
+      // A new holder goes on where one stood of whom this tab missed nothing.
+      const [after, at] = isNew ? (down.claim ?? []) : [down.term, down.n];
+      const isNext = after === term && at === next;
+      if (!isNext) knows = isWhole = false;
       term = down.term;
       next = down.n + 1;
-      if (isNew || hasMissed) restart();
+      if (isNew || !isNext) restart();
       for (const item of down.items) take(item);
       const { readings } = down.standing ?? {};
       standing = { ...standing, ...down.standing } as Standing;
@@ -208,4 +231,5 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
       return true;
     },
   };
+  return port;
 }

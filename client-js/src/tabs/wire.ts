@@ -57,8 +57,8 @@ export interface Down {
   /** Which holder speaks; the next one's is higher. */
   term: number;
   n: number;
-  /** A holder begins: the first that it says. */
-  claim?: boolean;
+  /** A holder begins, with this as its first: the term before as far as it knows, and the number after the last. */
+  claim?: [number, number];
   items: Item[];
   standing?: Standing;
   status?: Status;

@@ -21,6 +21,14 @@ export interface Log {
   trimmed: number;
 }
 
+type HistoryRequest = Extract<Request, { t: "history" }>;
+
+/** The latest event of each key, in order of offset (M32). */
+const latest = ({ events }: Log): Down[] =>
+  events.filter(
+    (event, at) => !events.slice(at + 1).some((other) => other["key"] === event["key"]),
+  );
+
 const isSession = (frame: FrameUp): frame is SessionUp => "t" in frame;
 
 export class Gateway {
@@ -99,12 +107,7 @@ export class Gateway {
     session.subs.add(ch);
     if (!proven) session.push({ t: "gap", ch, reason: "epoch", pos });
     session.push({ t: "subscribed", re, ch, pos, durable: log.kind === "durable", state });
-    const keys = new Map(log.events.map((event) => [event["key"], event]));
-    const replay = state
-      ? [...keys.values()]
-      : log.kind === "durable"
-        ? log.events.slice(from)
-        : [];
+    const replay = state ? latest(log) : log.kind === "durable" ? log.events.slice(from) : [];
     for (const event of replay) session.push(event);
     if (since !== undefined || state) session.push({ t: "caught_up", ch });
   }
@@ -146,20 +149,11 @@ export class Gateway {
   }
 
   /** What follows a position, or the latest of each key. */
-  private page({
-    ch,
-    since = "0",
-    limit = 100,
-  }: {
-    ch: string;
-    since?: string;
-    limit?: number;
-  }): Down {
+  private page({ ch, since = "0", limit = 100 }: HistoryRequest): Down {
     const log = this.log(ch);
     const top = this.position(log);
     if (log.kind === "state") {
-      const keys = new Map(log.events.map((event) => [event["key"], event]));
-      return { events: [...keys.values()], pos: top, more: false };
+      return { events: latest(log), pos: top, more: false };
     }
     const from = since === "0" ? log.trimmed : Number(since.split(".")[1]);
     if (from < log.trimmed) return { events: [], pos: top, more: false, gap: "trimmed" };

@@ -45,9 +45,11 @@ export class Browser {
     return this.tabs.find((tab) => tab.isHolder);
   }
 
-  /** Those that live. */
-  get living(): FakeTab[] {
-    return this.tabs.filter((tab) => tab.alive && !tab.frozen);
+  /** Whether a tab has the lock of the holder. */
+  holds(tab: FakeTab): boolean {
+    return [...this.locks].some(
+      ([name, { held }]) => isHolders(name) && held.some((request) => request.tab === tab),
+    );
   }
 
   open(options: ShareOptions = {}): FakeTab {
@@ -68,6 +70,14 @@ export class Browser {
       busyUntil: 0,
       onmessage: null,
       postMessage: (message) => {
+        if (process.env["TRACE"])
+          console.log(
+            world.clock.now % 1000000,
+            this.tabs.indexOf(tab),
+            JSON.stringify(message, (k, v) =>
+              ["hello", "readings", "ticket"].includes(k) ? "…" : v,
+            ).slice(0, 700),
+          );
         for (const other of lines) {
           if (other === line || other.name !== name) continue;
           const data = structuredClone(message);
@@ -100,10 +110,8 @@ export class Browser {
         refuse: reject,
         grant: () => {
           const done = async (): Promise<void> => {
-            if (isHolders(name)) tab.isHolder = true;
             await call();
             if (!lock.held.includes(request)) return;
-            if (isHolders(name)) tab.isHolder = false;
             lock.held = lock.held.filter((other) => other !== request);
             resolve();
             this.serve(lock);
@@ -117,7 +125,6 @@ export class Browser {
       });
       if (steal) {
         for (const loser of lock.held.splice(0)) {
-          loser.tab.isHolder = false;
           loser.tab.run(() => loser.refuse(aborted()));
         }
         lock.held = [request];
@@ -157,7 +164,6 @@ export class FakeTab {
   /** While it is frozen it loses what others say; else that comes late. */
   forgets = false;
   visible = true;
-  isHolder = false;
   client!: Client;
   readonly env: ShareOptions["env"];
   readonly stored: Map<string, string> = new Map();
@@ -224,6 +230,10 @@ export class FakeTab {
     };
   }
 
+  get isHolder(): boolean {
+    return this.browser.holds(this);
+  }
+
   /** Runs it, when the tab runs. */
   run(call: () => void): void {
     if (!this.alive) return;
@@ -242,7 +252,7 @@ export class FakeTab {
 
   /** It is gone from one moment to the next, and its connections with it. */
   kill(): void {
-    this.alive = this.isHolder = false;
+    this.alive = false;
     for (const socket of this.sockets) socket.close();
     this.browser.forget(this);
   }
