@@ -19,6 +19,9 @@ const OUTSIDE: readonly string[] = [
   "session/stored.ts",
 ];
 
+/** The same, where tabs share: what one tab says to another may come from another build. */
+const OUTSIDE_TABS: readonly string[] = ["tabs/index.ts", "tabs/wire.ts"];
+
 /** What the script puts into the page: the one name at the top level that others see. */
 const GLOBAL = "Throughline";
 
@@ -45,11 +48,16 @@ function declared(file: string): string[] {
   return names;
 }
 
-const outside: Set<string> = new Set([
-  ...OUTSIDE.flatMap((file) => declared(file)),
-  ...[...PLATFORM, Math, JSON].flatMap((object) => Object.getOwnPropertyNames(object)),
-  ...ITERATOR,
-]);
+/** What is seen from outside of a bundle with these files. */
+const outsideOf = (files: readonly string[]): Set<string> =>
+  new Set([
+    ...files.flatMap((file) => declared(file)),
+    ...[...PLATFORM, Math, JSON].flatMap((object) => Object.getOwnPropertyNames(object)),
+    ...ITERATOR,
+  ]);
+
+const outside: Set<string> = outsideOf(OUTSIDE);
+const outsideTabs: Set<string> = outsideOf([...OUTSIDE, ...OUTSIDE_TABS]);
 
 const inside: Set<string> = new Set(
   readdirSync(SOURCE, { recursive: true, encoding: "utf8" })
@@ -104,12 +112,18 @@ export async function compress(code: string): Promise<string> {
 const NAMES: URL = new URL("names.json", import.meta.url);
 const TRIES = Number(process.env["NAMES_TRIES"] ?? 0);
 
-/** The code with short names. With `NAMES_TRIES` better ones are looked for, and kept. */
-export function shortNames(code: string): string {
-  const isPrivate = (name: string): boolean => inside.has(name);
-  const properties = { isPrivate, isOutside: (name: string) => outside.has(name) };
+/**
+ * The code with short names. With `NAMES_TRIES` better ones are looked for, and kept.
+ * @param shares whether its tabs share.
+ */
+export function shortNames(code: string, shares = false): string {
+  const seen = shares ? outsideTabs : outside;
+  const properties = {
+    isPrivate: (name: string) => inside.has(name) && !seen.has(name),
+    isOutside: (name: string) => seen.has(name),
+  };
   const known = JSON.parse(readFileSync(NAMES, "utf8"));
-  const searches = TRIES > 0 && code.includes(`var ${GLOBAL}=`);
+  const searches = TRIES > 0 && !shares && code.includes(`var ${GLOBAL}=`);
   const short = shorten(code, properties, GLOBAL, known, searches ? TRIES : 0);
   if (searches) writeFileSync(NAMES, `${JSON.stringify(short.names, null, 2)}\n`);
   return short.code;

@@ -41,6 +41,16 @@ pub(super) async fn client_mjs(headers: HeaderMap) -> Result<Response, Refused> 
     file(Client::get("throughline.mjs"), "text/javascript; charset=utf-8", &headers)
 }
 
+/// The client whose tabs share a session, as a script: `Throughline.connectShared(…)`.
+pub(super) async fn tabs_js(headers: HeaderMap) -> Result<Response, Refused> {
+    file(Client::get("throughline.tabs.iife.js"), "text/javascript; charset=utf-8", &headers)
+}
+
+/// The client whose tabs share a session, as a module.
+pub(super) async fn tabs_mjs(headers: HeaderMap) -> Result<Response, Refused> {
+    file(Client::get("throughline.tabs.mjs"), "text/javascript; charset=utf-8", &headers)
+}
+
 /// The diagnosis of a network, as a module.
 pub(super) async fn diagnose_mjs(headers: HeaderMap) -> Result<Response, Refused> {
     file(Client::get("throughline.diagnose.mjs"), "text/javascript; charset=utf-8", &headers)

@@ -27,6 +27,8 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
     let below = Router::new()
         .route("/client.js", get(assets::client_js))
         .route("/client.mjs", get(assets::client_mjs))
+        .route("/tabs.js", get(assets::tabs_js))
+        .route("/tabs.mjs", get(assets::tabs_mjs))
         .route("/diagnose.mjs", get(assets::diagnose_mjs))
         .route("/feed/{path}", get(feed::feed))
         .route("/{nonce}/ws", get(ws::upgrade))

@@ -8,26 +8,10 @@ import { backoff } from "../backoff.ts";
 import { type Env, freshName } from "../env.ts";
 import { refusal, ThroughlineError } from "../errors.ts";
 import { createHolder, type Holder } from "./holder.ts";
-import type { ShareOptions, TabsEnv } from "./index.ts";
+import type { Bus, ShareOptions, TabsEnv } from "./index.ts";
 import { createPort, type Port } from "./port.ts";
 import { subjectOf } from "./subject.ts";
 import { DIALECT, type Down, type Status, type Up } from "./wire.ts";
-
-/** The part of a `BroadcastChannel` that is used. */
-export interface Bus {
-  onmessage: ((event: never) => void) | null;
-  postMessage(message: unknown): void;
-  close(): void;
-}
-
-/** The part of `navigator.locks` that is used. */
-export interface Locks {
-  request(
-    name: string,
-    options: { mode?: "shared" | "exclusive"; steal?: boolean; signal?: AbortSignal },
-    call: () => Promise<void> | undefined,
-  ): Promise<unknown>;
-}
 
 /** Milliseconds between two looks whether the holder is there, of a page that is seen, and of another. */
 const LOOK_MS = 200;

@@ -7,11 +7,25 @@ import { connect } from "../client.ts";
 import { createEmitter } from "../emitter.ts";
 import { createEnv, type Env, whenAborted } from "../env.ts";
 import { resolveBase } from "../transports/address.ts";
-import { type Bus, createGroup, type Locks } from "./group.ts";
+import { createGroup } from "./group.ts";
 import { LOCAL } from "./port.ts";
 import type { Status } from "./wire.ts";
 
-export type { Bus, Locks } from "./group.ts";
+/** The part of a `BroadcastChannel` that is used. */
+export interface Bus {
+  onmessage: ((event: never) => void) | null;
+  postMessage(message: unknown): void;
+  close(): void;
+}
+
+/** The part of `navigator.locks` that is used. */
+export interface Locks {
+  request(
+    name: string,
+    options: { mode?: "shared" | "exclusive"; steal?: boolean; signal?: AbortSignal },
+    call: () => Promise<void> | undefined,
+  ): Promise<unknown>;
+}
 
 /** What sharing needs of the page, beside what the client does. */
 export interface TabsEnv {
