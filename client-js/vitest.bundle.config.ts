@@ -9,6 +9,10 @@ const config: ViteUserConfig = defineConfig({
         find: /^.*\/src\/index\.ts$/,
         replacement: fileURLToPath(new URL("dist/throughline.mjs", import.meta.url)),
       },
+      {
+        find: /^.*\/src\/tabs\/index\.ts$/,
+        replacement: fileURLToPath(new URL("dist/throughline.tabs.mjs", import.meta.url)),
+      },
     ],
   },
   test: {
@@ -20,6 +24,8 @@ const config: ViteUserConfig = defineConfig({
       "hostile.test",
       "reload.test",
       "strategy.test",
+      "tabs.test",
+      "tabs-chaos.test",
     ].map((name) => `test/${name}.ts`),
   },
 });

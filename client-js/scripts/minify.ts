@@ -56,15 +56,19 @@ const outsideOf = (files: readonly string[]): Set<string> =>
     ...ITERATOR,
   ]);
 
+/** What is private of a bundle whose files these are. A name may mean something else in the others. */
+const insideOf = (isIn: (file: string) => boolean, seen: Set<string>): Set<string> =>
+  new Set(
+    readdirSync(SOURCE, { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".ts") && isIn(file))
+      .flatMap((file) => declared(file))
+      .filter((name) => !seen.has(name)),
+  );
+
 const outside: Set<string> = outsideOf(OUTSIDE);
 const outsideTabs: Set<string> = outsideOf([...OUTSIDE, ...OUTSIDE_TABS]);
-
-const inside: Set<string> = new Set(
-  readdirSync(SOURCE, { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".ts"))
-    .flatMap((file) => declared(file))
-    .filter((name) => !outside.has(name)),
-);
+const inside: Set<string> = insideOf((file) => !/^(diagnose|tabs)/.test(file), outside);
+const insideTabs: Set<string> = insideOf((file) => !/^diagnose/.test(file), outsideTabs);
 
 /** Functions as constants: an arrow says the same in fewer words. None is called before it is there. */
 function arrows(code: string): string {
@@ -117,9 +121,9 @@ const TRIES = Number(process.env["NAMES_TRIES"] ?? 0);
  * @param shares whether its tabs share.
  */
 export function shortNames(code: string, shares = false): string {
-  const seen = shares ? outsideTabs : outside;
+  const [hidden, seen] = shares ? [insideTabs, outsideTabs] : [inside, outside];
   const properties = {
-    isPrivate: (name: string) => inside.has(name) && !seen.has(name),
+    isPrivate: (name: string) => hidden.has(name),
     isOutside: (name: string) => seen.has(name),
   };
   const known = JSON.parse(readFileSync(NAMES, "utf8"));

@@ -32,7 +32,7 @@ export interface Lab {
 
 declare global {
   var lab: Lab;
-  var Throughline: typeof import("../../../src/index.ts");
+  var Throughline: typeof import("../../../src/tabs/page.ts");
 }
 
 /** Puts `lab` into the page. It stands alone: it is sent there as text. */

@@ -51,6 +51,8 @@ export interface VisitOptions {
   base?: string;
   /** Runs in the page before anything else, and again after a reload. */
   init?: () => void;
+  /** What is loaded of the client. Default: `client.js`. */
+  script?: string;
   viewport?: { width: number; height: number };
 }
 
@@ -64,9 +66,12 @@ export class Visitor {
   /** Warnings and errors in the console, of the network too. */
   readonly complaints: string[] = [];
 
-  private constructor(page: Page, shim: Shim) {
+  private readonly script: string;
+
+  private constructor(page: Page, shim: Shim, script = "client.js") {
     this.page = page;
     this.shim = shim;
+    this.script = script;
     page.on("pageerror", (error) => this.uncaught.push(String(error)));
     page.on("console", (message) => {
       if (message.type() === "log") {
@@ -86,7 +91,7 @@ export class Visitor {
   /** A page in a browser profile of its own, which is gone after the test. */
   static async arrive(options: VisitOptions = {}): Promise<Visitor> {
     browser ??= chromium.connect(inject("browser"));
-    const { viewport, init, base = nextServer() } = options;
+    const { viewport, init, base = nextServer(), script } = options;
     const shim = await Shim.open(base);
     const context: BrowserContext = await (await browser).newContext({
       baseURL: shim.base,
@@ -98,7 +103,7 @@ export class Visitor {
     });
     await context.addInitScript(installLab);
     if (init) await context.addInitScript(init);
-    return new Visitor(await context.newPage(), shim);
+    return new Visitor(await context.newPage(), shim, script);
   }
 
   /** The same with the client's script in a blank page. */
@@ -108,11 +113,19 @@ export class Visitor {
     return visitor;
   }
 
+  /** Another page of the same profile. */
+  async beside(): Promise<Visitor> {
+    const page = await this.page.context().newPage();
+    const visitor = new Visitor(page, this.shim, this.script);
+    await visitor.load();
+    return visitor;
+  }
+
   /** Loads the blank page, or loads it again. */
   async load(): Promise<void> {
     const isThere = this.page.url().endsWith(BLANK);
     await (isThere ? this.page.reload() : this.page.goto(BLANK));
-    await this.page.addScriptTag({ url: "/realtime/client.js" });
+    await this.page.addScriptTag({ url: `/realtime/${this.script}` });
   }
 
   /** Connects and joins in one task, so that the channels are part of the opening. */
