@@ -2,6 +2,7 @@
  * A browser with several tabs of one page, in virtual time: each has its own timers and connections, they
  * share locks and a BroadcastChannel. A tab can be killed, frozen, hidden, or made deaf for a while.
  */
+import { setMaxListeners } from "node:events";
 import type { Client, Env, PageEvent, Socket } from "../../src/index.ts";
 import { type Bus, connectShared, type Locks, type ShareOptions } from "../../src/tabs/index.ts";
 import { World } from "./world.ts";
@@ -119,6 +120,7 @@ export class Browser {
           this.world.clock.setTimeout(() => tab.run(() => void done()), 0);
         },
       };
+      if (signal) setMaxListeners(100, signal);
       signal?.addEventListener("abort", () => {
         lock.queue = lock.queue.filter((other) => other !== request);
         reject(aborted());
