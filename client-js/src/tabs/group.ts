@@ -13,8 +13,8 @@ import { createPort, type Port } from "./port.ts";
 import { subjectOf } from "./subject.ts";
 import { DIALECT, type Down, type Status, type Up } from "./wire.ts";
 
-/** Milliseconds between two looks whether the holder is there, of a page that is seen, and of another. */
-const LOOK_MS = 200;
+/** Milliseconds between two looks whether the holder is there, of a page that is seen, and of another; at most. */
+const LOOK_MS = 180;
 const LOOK_HIDDEN_MS = 5000;
 /** Looks in a row at which it was asked and did not answer, after which its lock is taken from it. */
 const PATIENCE = 3;
@@ -187,7 +187,8 @@ export function createGroup(
     env.clearTimeout(timer);
     if (hasLeft || !ear) return;
     const ms = (env.page?.visible() ?? true) ? LOOK_MS : LOOK_HIDDEN_MS;
-    timer = env.setTimeout(look, ms);
+    // Not all at once: one that takes the lock is heard by the others.
+    timer = env.setTimeout(look, ms * (1 - env.random() / 4));
     if (holder || heard) {
       silence = 0;
       heard = false;

@@ -234,12 +234,12 @@ export function createHolder(seat: Seat): Holder {
     tabs.set(from, tab);
     if (!before) seat.whenGone(from, ended.signal, () => gone(tabs.get(from) ?? tab));
     say({ to: from, says: "hello" });
-    const asked = open.subs ?? [];
-    for (const want of asked) readers.join(tab, want, undefined, missedNothing > saidAt);
+    const isWhole = missedNothing > saidAt;
+    for (const want of open.subs ?? []) readers.join(tab, want, undefined, isWhole);
     for (const { ch, auto } of subs.values())
       if (auto && !tab.chs.has(ch)) readers.join(tab, { ch });
     for (const ch of before?.chs.keys() ?? []) if (!tab.chs.has(ch)) readers.release(tab, ch);
-    readingsChanged = true;
+    readingsChanged ||= !isWhole;
     plan().status = status;
     watch();
     run();

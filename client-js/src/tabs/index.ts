@@ -50,8 +50,11 @@ export interface ShareOptions extends ConnectOptions {
  */
 export function connectShared(url: string, options: ShareOptions = {}): Client {
   const all = globalThis as Partial<typeof globalThis>;
-  const { BroadcastChannel = all.BroadcastChannel, locks = all.navigator?.locks } =
-    options.env ?? {};
+  const { BroadcastChannel, locks }: TabsEnv = {
+    BroadcastChannel: all.BroadcastChannel,
+    locks: all.navigator?.locks,
+    ...options.env,
+  };
   if (!BroadcastChannel || !locks) return connect(url, options);
 
   const env = createEnv(options.env);

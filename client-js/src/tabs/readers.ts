@@ -219,7 +219,7 @@ export function createReaders(
       if (sub.asked && sub.top !== undefined) enter(sub, waiter);
       else waiters.set(ch, [...(waiters.get(ch) ?? []), waiter]);
       ask(sub);
-      changed();
+      if (first || watches) changed();
     },
     release(tab, ch) {
       tab.chs.delete(ch);

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { ShareOptions } from "../../src/tabs/index.ts";
 import { publish } from "./kit/api.ts";
 import { type Server, startServer } from "./kit/server.ts";
-import { fresh, until, Visitor } from "./kit/visitor.ts";
+import { fresh, Visitor } from "./kit/visitor.ts";
 
 const TABS = 12;
 
@@ -90,9 +90,62 @@ test("twelve tabs are one session over one connection, and every event is in eac
   console.log(`${TABS} tabs: ${all[0]?.shim.open} connections`);
 });
 
-describe("the tab that holds the session", () => {
-  test.each(["crashes", "is closed"] as const)(
-    "%s: the others go on, and nobody sees a leave",
+/** Publishes one event after the other until it is stopped; then how many there were. */
+function publishing(): { sent: () => number; stop: () => Promise<number> } {
+  let sent = 0;
+  let goesOn = true;
+  const published = (async () => {
+    while (goesOn) await publish(server.base, room, { data: sent++ });
+    return sent;
+  })();
+  return {
+    sent: () => sent,
+    stop() {
+      goesOn = false;
+      return published;
+    },
+  };
+}
+
+/** Notes when events come. */
+const watchClock = (visitor: Visitor): Promise<void> =>
+  visitor.page.evaluate((room) => {
+    const times: number[] = [];
+    lab.client.channel(room).on("event", () => times.push(performance.now()));
+    Object.assign(globalThis, { times });
+  }, room);
+
+/** The longest time without an event, in milliseconds. */
+const silence = (visitor: Visitor): Promise<number> =>
+  visitor.page.evaluate(() => {
+    const { times } = globalThis as unknown as { times: number[] };
+    return Math.max(...times.map((time, at) => time - (times[at - 1] ?? time)));
+  });
+
+type End = "crashes" | "is closed" | "stands still";
+
+/** Ends a page, or all that runs in it. */
+async function end({ page }: Visitor, how: End): Promise<CDPSession | undefined> {
+  if (how === "is closed") {
+    await page.close({ runBeforeUnload: false });
+    return undefined;
+  }
+  const cdp = await page.context().newCDPSession(page);
+  if (how === "crashes") {
+    const crashed = new Promise((resolve) => page.once("crash", resolve));
+    void cdp.send("Page.crash").catch(() => undefined);
+    await crashed;
+  } else {
+    await cdp.send("Debugger.enable");
+    await cdp.send("Debugger.pause");
+  }
+  return cdp;
+}
+
+describe("when the tab that holds the session", () => {
+  // spec: D1, D2, R3
+  test.each(["crashes", "is closed", "stands still"] as const)(
+    "%s, the others go on with it, and nobody sees a leave",
     async (how) => {
       const watching = await Visitor.open({ base: server.base });
       await watching.connect({ resume: false }, { [room]: { presence: true } });
@@ -101,49 +154,66 @@ describe("the tab that holds the session", () => {
       const all = await tabs(TABS);
       const id = await all[0]?.page.evaluate(() => lab.client.me?.id);
       const holder = await holderOf(all);
-      let cdp: CDPSession | undefined;
-      if (how === "crashes") cdp = await holder.page.context().newCDPSession(holder.page);
       const others = all.filter((visitor) => visitor !== holder);
-      const crashed = new Set<Visitor>();
-      for (const visitor of all) visitor.page.on("crash", () => crashed.add(visitor));
-
-      // Events are published all the while.
-      let sent = 0;
-      let goesOn = true;
-      const publisher = (async () => {
-        while (goesOn) await publish(server.base, room, { data: sent++ });
-      })();
+      for (const visitor of others) await watchClock(visitor);
+      const publisher = publishing();
       await others[0]?.received(room, 20);
-      const sentBefore = sent;
-      const at = performance.now();
-      if (cdp) void cdp.send("Page.crash").catch(() => undefined);
-      else await holder.page.close({ runBeforeUnload: false });
-      const survivor = others.find((visitor) => !crashed.has(visitor)) as Visitor;
-      await until("events come again", () =>
-        survivor.page.evaluate(
-          ([room, from]) =>
-            lab.notes.some(
-              (note) =>
-                note.kind === "event" && note.channel === room && Number(note.event.data) >= from,
-            ),
-          [room, sentBefore + 2] as const,
-        ),
-      );
-      console.log(`${how}: events go on after ${Math.round(performance.now() - at)} ms`);
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      goesOn = false;
-      await publisher;
-      const living = others.filter((visitor) => !crashed.has(visitor));
-      console.log(`${how}: ${living.length} of ${others.length} other tabs live, ${sent} events`);
-      for (const visitor of living) {
+
+      const cdp = await end(holder, how);
+      const before = publisher.sent();
+      for (const visitor of others) await visitor.received(room, before + 20);
+      const sent = await publisher.stop();
+
+      for (const visitor of others) {
         await visitor.received(room, sent);
         expect(await data(visitor)).toEqual(Array.from({ length: sent }, (_, n) => n));
         expect(await visitor.notes("gap")).toEqual([]);
+        expect(await visitor.page.evaluate(() => lab.client.me?.id)).toBe(id);
+      }
+      const silences = await Promise.all(others.map(silence));
+      console.log(`${how}: ${sent} events, silent for ${Math.round(Math.max(...silences))} ms`);
+      expect(Math.max(...silences)).toBeLessThan(10_000);
+      if (cdp && how === "stands still") {
+        await cdp.send("Debugger.resume");
+        await cdp.send("Debugger.disable");
+        await holder.received(room, sent);
+        expect(await data(holder)).toEqual(Array.from({ length: sent }, (_, n) => n));
       }
       expect(await metric("throughline_sessions_opened_total")).toBe(opened + 1);
       const leaves = (await watching.notes("presence")).filter(({ change }) => change === "leave");
       expect(leaves).toEqual([]);
-      expect(await survivor.page.evaluate(() => lab.client.me?.id)).toBe(id);
     },
   );
+});
+
+test("tabs of two users never share", async () => {
+  const first = await Visitor.open({ base: server.base, script: "tabs.js" });
+  const all = [first, await first.beside(), await first.beside()];
+  for (const [at, visitor] of all.entries()) await join(visitor, { subject: `user ${at % 2}` });
+  for (const visitor of all) await visitor.joined(room);
+  const ids = await Promise.all(
+    all.map((visitor) => visitor.page.evaluate(() => lab.client.me?.id)),
+  );
+  expect(ids[0]).toBe(ids[2]);
+  expect(ids[0]).not.toBe(ids[1]);
+});
+
+test("a reload of any tab, and of the only one, goes on with the session", async () => {
+  const opened = await metric("throughline_sessions_opened_total");
+  const all = await tabs(2);
+  const [first, second] = all as [Visitor, Visitor];
+  const id = await first.page.evaluate(() => lab.client.me?.id);
+  for (const visitor of [await holderOf(all), first, second]) {
+    await visitor.load();
+    await join(visitor);
+    await visitor.joined(room);
+  }
+  await second.page.close();
+  await first.load();
+  await join(first);
+  await first.joined(room);
+  await first.publish(room, "still here");
+  expect(await first.received(room, 1)).toEqual(["still here"]);
+  expect(await first.page.evaluate(() => lab.client.me?.id)).toBe(id);
+  expect(await metric("throughline_sessions_opened_total")).toBe(opened + 1);
 });

@@ -53,8 +53,9 @@ export class Browser {
     );
   }
 
-  open(options: ShareOptions = {}): FakeTab {
-    const tab = new FakeTab(this);
+  /** @param stored what the page before left in the session storage. */
+  open(options: ShareOptions = {}, stored: Map<string, string> = new Map()): FakeTab {
+    const tab = new FakeTab(this, stored);
     this.tabs.push(tab);
     tab.client = connectShared("http://gateway.test/realtime", {
       ...options,
@@ -168,14 +169,15 @@ export class FakeTab {
   visible = true;
   client!: Client;
   readonly env: ShareOptions["env"];
-  readonly stored: Map<string, string> = new Map();
+  readonly stored: Map<string, string>;
   private readonly listeners = new Set<[PageEvent, (persisted: boolean) => void]>();
   private readonly sockets = new Set<Socket>();
   private waiting: (() => void)[] = [];
   private readonly browser: Browser;
 
-  constructor(browser: Browser) {
+  constructor(browser: Browser, stored: Map<string, string>) {
     this.browser = browser;
+    this.stored = stored;
     const { world } = browser;
     const tab = this;
     const { WebSocket, fetch } = world.env as Required<Env>;
