@@ -330,3 +330,23 @@ test("a page that is frozen hands over, and comes back", async () => {
   ]);
   expect(world.gateway.sessions.size).toBe(1);
 });
+
+test("a holder whose timers a browser holds back connects again for a tab that is looked at", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  const [first, second] = [browser.open(), browser.open()];
+  const got = read(second, "chat:a");
+  await world.advance(1000);
+  first.show(false);
+  first.throttled = true;
+  world.fates.x = world.fates.ws = world.fates.s = world.fates.e = "refuse";
+  world.cut();
+  await world.advance(3000);
+  expect(second.client.state).toBe("reconnecting");
+  world.fates.x = world.fates.ws = "ok";
+  world.gateway.publish("chat:a", 1);
+  await world.advance(5000);
+  expect(browser.holder).toBe(first);
+  expect(second.client.state).toBe("connected");
+  expect(got).toEqual([1]);
+});

@@ -13,6 +13,7 @@ import { createCarrier } from "../strategy/carrier.ts";
 import { createKeeper } from "../strategy/kept.ts";
 import { createTokens } from "../strategy/tokens.ts";
 import { createReaders, fromReadings, type Shared, type Tab, toReadings } from "./readers.ts";
+import { createTimers } from "./timers.ts";
 import type { Down, Item, Standing, Status, Up } from "./wire.ts";
 
 /** Tabs that share at most; another one connects by itself. */
@@ -64,7 +65,9 @@ export interface Holder {
 }
 
 export function createHolder(seat: Seat): Holder {
-  const { env, base, options, term } = seat;
+  const { base, options, term } = seat;
+  const timers = createTimers(seat.env);
+  const { env } = timers;
   const { queue = 1000, resume = true, transports } = options;
   const ended = new AbortController();
   let n = 0;
@@ -298,6 +301,7 @@ export function createHolder(seat: Seat): Holder {
     receive(up) {
       const { from, open, data, visible, asks, transports, cut, leaves } = up;
       if (ended.signal.aborted) return;
+      timers.run();
       if (up.term !== term) {
         // It hears which holder there is.
         plan();

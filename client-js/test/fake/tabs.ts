@@ -167,6 +167,8 @@ export class FakeTab {
   /** While it is frozen it loses what others say; else that comes late. */
   forgets = false;
   visible = true;
+  /** Its timers wait for a minute, as those of a page that was hidden for long. */
+  throttled = false;
   client!: Client;
   readonly env: ShareOptions["env"];
   readonly stored: Map<string, string>;
@@ -188,7 +190,8 @@ export class FakeTab {
         setItem: (key, value) => void this.stored.set(key, value),
         removeItem: (key) => void this.stored.delete(key),
       },
-      setTimeout: (call, ms) => world.env.setTimeout(() => this.run(call), ms),
+      setTimeout: (call, ms) =>
+        world.env.setTimeout(() => this.run(call), this.throttled ? Math.max(ms, 60_000) : ms),
       fetch: ((url: string, init: RequestInit) =>
         new Promise((resolve, reject) => {
           (fetch as typeof globalThis.fetch)(url, init).then(
