@@ -350,3 +350,32 @@ test("a holder whose timers a browser holds back connects again for a tab that i
   expect(second.client.state).toBe("connected");
   expect(got).toEqual([1]);
 });
+
+test("what waits for a tab that stands still is bounded, and the tab comes back whole", async () => {
+  // spec: B1, D1, D2
+  const browser = new Browser();
+  const { world } = browser;
+  const tabs = [browser.open(), browser.open(), browser.open()];
+  const got = tabs.map((tab) => read(tab, "chat:a"));
+  await world.advance(500);
+  tabs[2]?.freeze();
+  const all: number[] = [];
+  for (let at = 0; at < 4000; at++) {
+    all.push(at);
+    world.gateway.publish("chat:a", at);
+    if (at % 2) await world.advance(20);
+  }
+  expect(tabs[2]?.backlog).toBeLessThan(2500);
+  const late = browser.open();
+  const more = read(late, "chat:a");
+  await world.advance(1000);
+  expect(late.client.state).toBe("connected");
+  tabs[2]?.thaw();
+  await world.advance(3000);
+  world.gateway.publish("chat:a", 4000);
+  await world.advance(200);
+  expect(got).toEqual(Array(3).fill([...all, 4000]));
+  expect(more).toEqual([4000]);
+  expect(browser.holder).toBe(tabs[0]);
+  expect(world.gateway.sessions.size).toBe(1);
+}, 60_000);

@@ -11,7 +11,7 @@ import { createHolder, type Holder } from "./holder.ts";
 import type { Bus, ShareOptions, TabsEnv } from "./index.ts";
 import { createPort, type Port } from "./port.ts";
 import { subjectOf } from "./subject.ts";
-import { DIALECT, type Down, type Status, type Up } from "./wire.ts";
+import { DIALECT, type Down, type Knock, type Move, type Status, type Up } from "./wire.ts";
 
 /** Milliseconds between two looks whether the holder is there, of a page that is seen, and of another; at most. */
 const LOOK_MS = 180;
@@ -53,6 +53,10 @@ export function createGroup(
   /** Two, because none hears itself. */
   let ear: Bus | undefined;
   let mouth: Bus | undefined;
+  /** Where the holder hears those that hear nothing. */
+  let door: Bus | undefined;
+  /** Which of the group's channels is spoken on. */
+  let line = 0;
   let holder: Holder | undefined;
   /** Gives back the lock of the holder, of this tab's life, and what is waited for. */
   let release: (() => void) | undefined;
@@ -65,7 +69,7 @@ export function createGroup(
   let spare: string | undefined;
   let brought: ((token: string) => void) | undefined;
 
-  const send = (message: Up | Down): void => mouth?.postMessage(message);
+  const send = (message: Up | Down | Move): void => mouth?.postMessage(message);
   const post = (up: Partial<Up>): void => send({ from: id, term: port.at[0], ...up });
 
   // Tokens.
@@ -126,7 +130,33 @@ export function createGroup(
   const name = (): string =>
     `throughline/${DIALECT}/${base}#${isAlone || whose === undefined ? `!${id}` : whose}`;
 
+  const bus = (at: number): Bus => new BroadcastChannel(at ? `${name()}~${at}` : name());
+
+  /** Speaks on that channel from here on. */
+  const tune = (to: number): void => {
+    ear?.close();
+    mouth?.close();
+    line = to;
+    ear = bus(to);
+    mouth = bus(to);
+    ear.onmessage = ({ data }: { data: Up | Down | Move }) => listen(data);
+  };
+
+  const sayOnce = (on: Bus, message: Move | Knock): void => {
+    on.postMessage(message);
+    on.close();
+  };
+
+  const openDoor = (): void => {
+    door?.close();
+    door = new BroadcastChannel(`${name()}?`);
+    door.onmessage = ({ data: { at } }: { data: Knock }) => {
+      if (at < line) sayOnce(bus(at), { moves: line });
+    };
+  };
+
   const lead = (): void => {
+    openDoor();
     const mine = createHolder({
       env,
       base,
@@ -145,6 +175,10 @@ export function createGroup(
         // The holder ended first.
         gone.catch(() => undefined);
       },
+      crowded() {
+        send({ moves: line + 1 });
+        tune(line + 1);
+      },
       over: () => holder === mine && yieldLock(),
     });
     holder = mine;
@@ -154,6 +188,7 @@ export function createGroup(
   const yieldLock = (): void => {
     holder?.abandon();
     holder = undefined;
+    door?.close();
     port.forget();
     release?.();
     release = undefined;
@@ -192,8 +227,10 @@ export function createGroup(
     if (holder || heard) {
       silence = 0;
       heard = false;
-    } else if (silence++ < PATIENCE) post({ asks: port.seq });
-    else {
+    } else if (silence++ < PATIENCE) {
+      post({ asks: port.seq });
+      if (silence > 1) sayOnce(new BroadcastChannel(`${name()}?`), { at: line });
+    } else {
       silence = 0;
       want(true);
     }
@@ -222,7 +259,12 @@ export function createGroup(
     if (status) told.status(status);
   };
 
-  const listen = (message: Up | Down): void => {
+  const listen = (message: Up | Down | Move): void => {
+    if ("moves" in message) {
+      if (message.moves <= line) return;
+      tune(message.moves);
+      return post({ asks: port.seq });
+    }
     if (!("from" in message)) return hear(message);
     const { transports, token } = message;
     // Who holds next goes by it, too.
@@ -251,9 +293,7 @@ export function createGroup(
       });
     }
     if (hasLeft) return letGo?.();
-    ear = new BroadcastChannel(name());
-    mouth = new BroadcastChannel(name());
-    ear.onmessage = ({ data }: { data: Up | Down }) => listen(data);
+    tune(line);
     port.wake();
     if (isAlone) lead();
     else want(false);
@@ -267,8 +307,7 @@ export function createGroup(
     holder = undefined;
     asking?.abort();
     env.clearTimeout(timer);
-    ear?.close();
-    mouth?.close();
+    for (const end of [ear, mouth, door]) end?.close();
     ear = mouth = undefined;
     release?.();
     letGo?.();

@@ -22,6 +22,9 @@ export const TABS_MAX = 64;
 /** By how much the next holder's links are above all that the one before may have given. */
 const LINKS = 1 << 20;
 
+/** Messages that wait for a tab at most. One that reads none has to open again when it does. */
+const FLIGHT_MAX = 2048;
+
 /** Milliseconds that tabs have to open again at a new holder before what they say of the user is told. */
 const FRESH_MS = 1000;
 
@@ -43,6 +46,8 @@ export interface Seat {
   whenGone(id: string, ended: AbortSignal, call: () => void): void;
   /** Answers a token, from this tab or another; undefined where nobody needs one. */
   readonly auth: ((reason: AuthReason) => Promise<string | undefined>) | undefined;
+  /** A tab does not read what is said. */
+  crowded(): void;
   /** Somebody else has the session. */
   over(): void;
 }
@@ -96,6 +101,9 @@ export function createHolder(seat: Seat): Holder {
     }
     seat.post(next);
     next = undefined;
+    const stuck = [...tabs.values()].filter(({ seen }) => n - seen > FLIGHT_MAX);
+    for (const tab of stuck) readers.leave(tab);
+    if (stuck.length) seat.crowded();
   };
 
   const plan = (): Down => {
@@ -233,6 +241,7 @@ export function createHolder(seat: Seat): Holder {
       away: false,
       visible: !!open.visible,
       seq: 0,
+      seen: n,
     };
     tabs.set(from, tab);
     if (!before) seat.whenGone(from, ended.signal, () => gone(tabs.get(from) ?? tab));
@@ -299,7 +308,7 @@ export function createHolder(seat: Seat): Holder {
       if (session.ticket) run();
     },
     receive(up) {
-      const { from, open, data, visible, asks, transports, cut, leaves } = up;
+      const { from, open, data, visible, seen, asks, transports, cut, leaves } = up;
       if (ended.signal.aborted) return;
       timers.run();
       if (up.term !== term) {
@@ -311,6 +320,7 @@ export function createHolder(seat: Seat): Holder {
       if (open) return opens(up);
       if (asks !== undefined) plan();
       if (!tab || (asks ?? 0) > tab.seq) return say({ to: from, says: "gone" });
+      tab.seen = seen ?? tab.seen;
       if (data) takes(tab, data);
       if (visible !== undefined) {
         tab.visible = visible;

@@ -15,7 +15,7 @@ import type {
 import { isAfter, type Position, parsePosition } from "../protocol/position.ts";
 import { accept, moved } from "../session/subscriptions.ts";
 import { fromReadings, type Shared, toReadings } from "./readers.ts";
-import type { Down, Item, Standing, Up } from "./wire.ts";
+import { type Down, type Item, SEEN_EVERY, type Standing, type Up } from "./wire.ts";
 
 /** The local session is over: the client opens another, with the positions that it has. */
 export const LOCAL = "holder_gone";
@@ -220,6 +220,7 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
       if (!isNext) knows = isWhole = false;
       term = down.term;
       next = down.n + 1;
+      if (next % SEEN_EVERY === 0) post({ seen: next });
       if (isNew || !isNext) restart();
       for (const item of down.items) take(item);
       const { readings } = down.standing ?? {};

@@ -37,6 +37,8 @@ export interface Tab {
   visible: boolean;
   /** Number of the last frame that it sent. */
   seq: number;
+  /** Number of the message up to which it has read, about. */
+  seen: number;
 }
 
 interface Waiter {
@@ -237,7 +239,7 @@ export function createReaders(
       for (const sub of subs.values()) ask(sub);
     },
     sweep() {
-      const nobody: Tab = { id: "", chs: new Map(), away: true, visible: false, seq: 0 };
+      const nobody: Tab = { id: "", chs: new Map(), away: true, visible: false, seq: 0, seen: 0 };
       for (const ch of [...subs.keys()]) readers.release(nobody, ch);
     },
   };

@@ -76,6 +76,8 @@ export interface Up {
   next?: number | undefined;
   data?: SessionUp;
   visible?: boolean;
+  /** The number of the next message that it waits for: said every {@link SEEN_EVERY} messages. */
+  seen?: number;
   /** Is anybody there? With the number of the last frame that went up. */
   asks?: number;
   token?: string | undefined;
@@ -83,3 +85,16 @@ export interface Up {
   cut?: boolean;
   leaves?: boolean;
 }
+
+/** The tabs speak on another channel from here on: one that stands still would fill this one. */
+export interface Move {
+  moves: number;
+}
+
+/** Said at the door, where the holder hears tabs that hear nothing on the channel that they know. */
+export interface Knock {
+  at: number;
+}
+
+/** Messages between two {@link Up.seen}. */
+export const SEEN_EVERY = 256;

@@ -87,7 +87,10 @@ test("twelve tabs are one session over one connection, and every event is in eac
   const seen = await data(all[0] as Visitor);
   expect([...seen].sort()).toEqual(Array.from({ length: TABS }, (_, at) => at).sort());
   for (const visitor of all) expect(await data(visitor)).toEqual(seen);
-  console.log(`${TABS} tabs: ${all[0]?.shim.open} connections`);
+  const { shim } = all[0] as Visitor;
+  console.log(`${TABS} tabs: ${shim.open} connections`);
+  expect(shim.heads.filter((head) => /\r\nupgrade: websocket/i.test(head))).toHaveLength(1);
+  expect(shim.open).toBeLessThan(6);
 });
 
 /** Publishes one event after the other until it is stopped; then how many there were. */

@@ -81,7 +81,7 @@ export class Browser {
             ).slice(0, 700),
           );
         for (const other of lines) {
-          if (other === line || other.name !== name) continue;
+          if (other === line || other.name !== name || !other.onmessage) continue;
           const data = structuredClone(message);
           const isLost = !other.tab.isHolder && world.random() < this.lossy;
           if (isLost || (other.tab.frozen && other.tab.forgets)) continue;
@@ -239,6 +239,11 @@ export class FakeTab {
 
   get isHolder(): boolean {
     return this.browser.holds(this);
+  }
+
+  /** What waits until it runs again. */
+  get backlog(): number {
+    return this.waiting.length;
   }
 
   /** Runs it, when the tab runs. */
