@@ -93,12 +93,18 @@ test("twelve tabs are one session over one connection, and every event is in eac
   expect(shim.open).toBeLessThan(6);
 });
 
+/** Milliseconds between two events: fewer are published than the channel retains. */
+const PACE_MS = 10;
+
 /** Publishes one event after the other until it is stopped; then how many there were. */
 function publishing(): { sent: () => number; stop: () => Promise<number> } {
   let sent = 0;
   let goesOn = true;
   const published = (async () => {
-    while (goesOn) await publish(server.base, room, { data: sent++ });
+    while (goesOn) {
+      await publish(server.base, room, { data: sent++ });
+      await new Promise((resolve) => setTimeout(resolve, PACE_MS));
+    }
     return sent;
   })();
   return {
