@@ -38,6 +38,12 @@ enum Command {
         /// Where shared state lives, over `engine.url`.
         #[arg(long, value_name = "URL")]
         engine: Option<String>,
+        /// The certificate and its chain, over `tls.cert_file`.
+        #[arg(long, value_name = "FILE", requires = "tls_key")]
+        tls_cert: Option<String>,
+        /// The certificate's private key, over `tls.key_file`.
+        #[arg(long, value_name = "FILE", requires = "tls_cert")]
+        tls_key: Option<String>,
     },
     /// Prints `ok`, or everything that is wrong with the configuration.
     CheckConfig {
@@ -91,7 +97,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Serve { file, listen, engine } => serve(file.load(&Flags { listen, engine })?),
+        Command::Serve { file, listen, engine, tls_cert, tls_key } => {
+            serve(file.load(&Flags { listen, engine, tls_cert, tls_key })?)
+        }
         Command::CheckConfig { file, print } => check_config(&file, print),
         Command::Token { file, sub, caps, info, ttl } => {
             println!(

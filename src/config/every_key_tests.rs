@@ -44,7 +44,9 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
     match (key, value) {
         ("listen", _) => Value::String(format!("127.0.0.1:{}", 1 + step)),
         ("path", _) => Value::String(format!("/path{step}")),
-        ("admin.listen" | "cluster.listen", _) => Value::String(format!("[::1]:{}", 1 + step)),
+        ("admin.listen" | "cluster.listen" | "tls.listen", _) => {
+            Value::String(format!("[::1]:{}", 1 + step))
+        }
         ("engine.url", _) => text("memory:"),
         ("engine.redis.prefix", _) => Value::String(format!("p{step}")),
         ("auth.keys", _) => {
@@ -56,7 +58,8 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
         ("auth.anonymous_capabilities", _) => table("\"a:*\" = [\"subscribe\", \"history\"]"),
         ("auth.origins", _) => list(&["https://*.a.example", "loopback"]),
         ("auto_subscribe", _) => list(&["chat:a"]),
-        ("auth.issuer" | "auth.audience" | "auth.cookie" | "engine.redis.ca_file", _) => {
+        ("auth.issuer" | "auth.audience" | "auth.cookie", _)
+        | ("engine.redis.ca_file" | "tls.cert_file" | "tls.key_file", _) => {
             Value::String(format!("x{step}"))
         }
         ("limits.sessions_per_user_over", _) => text("oldest"),

@@ -26,6 +26,10 @@ pub struct Flags {
     pub listen: Option<String>,
     /// `--engine`, over `engine.url`.
     pub engine: Option<String>,
+    /// `--tls-cert`, over `tls.cert_file`.
+    pub tls_cert: Option<String>,
+    /// `--tls-key`, over `tls.key_file`.
+    pub tls_key: Option<String>,
 }
 
 /// One thing that is wrong with a configuration.
@@ -108,8 +112,12 @@ pub fn assemble(
             lay_on(&mut tree, &path, env_leaf(&name, value))?;
         }
     }
-    let options =
-        [("--listen", "listen", &flags.listen), ("--engine", "engine.url", &flags.engine)];
+    let options = [
+        ("--listen", "listen", &flags.listen),
+        ("--engine", "engine.url", &flags.engine),
+        ("--tls-cert", "tls.cert_file", &flags.tls_cert),
+        ("--tls-key", "tls.key_file", &flags.tls_key),
+    ];
     for (option, key, value) in options {
         if let Some(value) = value {
             let path: Vec<String> = key.split('.').map(str::to_owned).collect();

@@ -78,7 +78,7 @@ fn a_later_layer_wins_over_an_earlier_one() {
         ("THROUGHLINE_LISTEN".to_owned(), "127.0.0.1:2".to_owned()),
         ("THROUGHLINE_SESSION__WINDOW".to_owned(), "30s".to_owned()),
     ];
-    let flags = Flags { listen: Some("127.0.0.1:3".to_owned()), engine: None };
+    let flags = Flags { listen: Some("127.0.0.1:3".to_owned()), ..Flags::default() };
     let config = assemble(Some(("my.toml", text)), vars, &flags).unwrap();
     assert_eq!(config.listen.port(), 3);
     assert_eq!(config.session.window.as_secs(), 30);
@@ -127,7 +127,7 @@ fn a_value_out_of_its_bounds_names_its_place_the_value_and_the_bound() {
         "environment THROUGHLINE_SESSION__WINDOW: session.window: \
          \"sixty\": a duration is a whole number and a unit: 250ms, 7s, 2m, 1h, 7d"
     );
-    let flags = Flags { listen: None, engine: Some("http://x".to_owned()) };
+    let flags = Flags { engine: Some("http://x".to_owned()), ..Flags::default() };
     assert_eq!(
         assemble(None, [], &flags).unwrap_err().to_string(),
         "option --engine: engine.url: must be \"memory:\" or begin with redis://, rediss://, \

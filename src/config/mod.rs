@@ -15,6 +15,7 @@ pub mod origin;
 mod read;
 pub mod session;
 mod suggest;
+pub mod tls;
 mod validate;
 pub mod value;
 
@@ -34,6 +35,7 @@ use self::cluster::{Cluster, Drain};
 use self::limits::Limits;
 use self::namespaces::Namespace;
 use self::session::Session;
+use self::tls::Tls;
 
 /// Every setting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +45,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The one path that everything a client does is below; begins with `/`, does not end with one.
     pub path: String,
+    /// TLS for clients.
+    pub tls: Tls,
     /// The operator's endpoints.
     pub admin: Admin,
     /// Where shared state lives.
@@ -76,6 +80,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
             path: "/realtime".to_owned(),
+            tls: Tls::default(),
             admin: Admin::default(),
             engine: Engine::default(),
             cluster: Cluster::default(),

@@ -112,6 +112,7 @@ impl Check {
 }
 
 fn root(config: &Config, check: &mut Check) {
+    check.count("tls.handshakes", config.tls.handshakes, 1, 100_000);
     check.must(is_path(&config.path), "path", "must be like /realtime: `/` and 1 to 63 of A-Z a-z 0-9 _ - . ~ /, not ending with `/`, and not /api");
     let schemes = ["redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"];
     let schemes = schemes.iter().chain(&["redis+cluster://", "rediss+cluster://"]);

@@ -1,4 +1,4 @@
-//! Accepting connections, and serving HTTP/1.1 on each (docs/adr/0002).
+//! Accepting connections, and serving HTTP on each (docs/adr/0002, docs/adr/0010).
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,15 +18,18 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::{Domain, Protocol, SockRef, Socket as Socket2, TcpKeepalive, Type};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::config::limits::Limits;
 use crate::gateway::Gateway;
 use crate::telemetry::labels::Refused;
-use crate::transport::socket::{Counted, InFlight, InFlightGuard, Limits, Socket};
+use crate::transport::socket::{Counted, InFlight, InFlightGuard, Limits as Times, Socket};
+use crate::transport::wire::Wire;
 
-use super::Listener;
+use super::tls::{HTTP2, Tls};
+use super::{Listener, http2};
 
 /// Connections that wait to be accepted: tokio's own bind takes 128, which a herd overflows.
 const BACKLOG: i32 = 4096;
@@ -35,7 +38,14 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// How long what was written may stay unacknowledged (RFC 5482).
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection that is told to end may take.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// What is served on a listener, and whether over TLS.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) router: Router,
+    pub(super) tls: Option<Arc<Tls>>,
+}
 
 /// Binds a listener.
 pub(super) fn bind(address: SocketAddr) -> io::Result<Listener> {
@@ -51,7 +61,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<Listener> {
 pub(super) async fn serve(
     gateway: Arc<Gateway>,
     listener: Listener,
-    router: Router,
+    service: Service,
     stop: CancellationToken,
 ) {
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
@@ -61,7 +71,8 @@ pub(super) async fn serve(
                 drop(stream);
             }
             Ok((stream, _)) => {
-                let served = connection(Arc::clone(&gateway), stream, router.clone(), stop.clone());
+                let served =
+                    connection(Arc::clone(&gateway), stream, service.clone(), stop.clone());
                 gateway.spawn(served);
             }
             Err(error) => {
@@ -80,40 +91,66 @@ fn full(gateway: &Gateway) -> bool {
 async fn connection(
     gateway: Arc<Gateway>,
     stream: TcpStream,
-    router: Router,
+    service: Service,
     stop: CancellationToken,
 ) {
     if let Err(error) = prepare(&stream) {
         return tracing::debug!(%error, "a connection was gone before it was served");
     }
-    let config = Arc::clone(&gateway.config);
     let counted = Counted::new(Arc::clone(&gateway.metrics));
+    let (wire, http2) = match &service.tls {
+        None => (Wire::Plain(stream), false),
+        Some(tls) => {
+            let handshake = stop.run_until_cancelled(tls.accept(&gateway, stream));
+            let Some(Some(stream)) = handshake.await else { return };
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+            (Wire::Tls(Box::new(stream)), http2)
+        }
+    };
+    let limits = gateway.config.limits.clone();
+    let times = Times { idle: limits.idle_timeout, head: limits.head_timeout };
     let in_flight = InFlight::default();
-    let limits = Limits { idle: config.limits.idle_timeout, head: config.limits.head_timeout };
-    let io = TokioIo::new(Socket::new(stream, counted, limits, in_flight.clone()));
+    let socket = Socket::new(wire, counted, times, in_flight.clone());
+    let router = service.router;
+    // Boxed: the state of one is not paid for by the other.
+    let served: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> = if http2 {
+        let answer = http2::Answer { router, in_flight, headers: limits.headers };
+        Box::pin(http2::serve(&limits, socket.with_frames(), answer, stop))
+    } else {
+        Box::pin(http1(limits, socket, router, in_flight, stop))
+    };
+    if let Err(error) = served.await {
+        // A client that leaves a stream is the common case.
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+async fn http1(
+    limits: Limits,
+    socket: Socket,
+    router: Router,
+    in_flight: InFlight,
+    stop: CancellationToken,
+) -> hyper::Result<()> {
     let service = service_fn(move |request: Request<Incoming>| {
         let guard = in_flight.begin();
         let answer = router.clone().oneshot(request.map(Body::new));
-        async move { answer.await.map(|response| response.map(|body| Tracked { body, _guard: guard })) }
+        async move { answer.await.map(|response| response.map(|body| Tracked::new(body, guard))) }
     });
     let connection = http1::Builder::new()
         .half_close(false)
-        .max_buf_size(config.limits.header_bytes)
-        .max_headers(config.limits.headers)
+        .max_buf_size(limits.header_bytes)
+        .max_headers(limits.headers)
         .header_read_timeout(None)
-        .serve_connection(io, service)
+        .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
+    tokio::select! {
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
+            timeout(GRACE, connection).await.unwrap_or(Ok(()))
         }
-    };
-    if let Err(error) = ended {
-        // A client that leaves a stream is the common case.
-        tracing::debug!(%error, "a connection ended");
     }
 }
 
@@ -127,9 +164,15 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// A response's body, which keeps its request in flight until it is dropped.
-struct Tracked {
+pub(super) struct Tracked {
     body: Body,
     _guard: InFlightGuard,
+}
+
+impl Tracked {
+    pub(super) fn new(body: Body, guard: InFlightGuard) -> Self {
+        Self { body, _guard: guard }
+    }
 }
 
 impl HttpBody for Tracked {

@@ -4,8 +4,10 @@ pub mod engine;
 
 mod admin;
 mod cluster;
+mod http2;
 mod listener;
 mod router;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
 use crate::config::cluster::Drain;
+use crate::config::tls::TlsListen;
 use crate::config::{AdminListen, Config};
 use crate::gateway::{Gateway, drain, lease, pump};
 use crate::hub::wheel::TURN_MS;
@@ -27,11 +30,20 @@ use crate::telemetry::clock::now_ms;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::node;
 
-pub use self::engine::check;
 use self::engine::{Built, Measure};
+use self::listener::Service;
+use self::tls::Tls;
 
 /// How long the end of the sessions and connections may take.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Checks what only the parts can read of the settings: the engine's address, the certificates.
+/// # Errors
+/// With the key and what is wrong with it.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    engine::check(config)?;
+    tls::check(config)
+}
 
 /// Serves until SIGTERM or SIGINT, then ends every session and connection.
 /// # Errors
@@ -49,6 +61,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 pub struct Node {
     gateway: Arc<Gateway>,
     addresses: Vec<SocketAddr>,
+    /// Where TLS is spoken.
+    secure: Option<SocketAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -65,6 +79,7 @@ impl Node {
     /// Where an address cannot be bound, or a key cannot be read.
     pub async fn with(config: Arc<Config>, built: Built) -> anyhow::Result<Self> {
         let auth = Authenticator::new(&config)?;
+        let tls = if config.tls.is_on() { Some(Tls::new(&config.tls)?) } else { None };
         let metrics = Arc::new(Metrics::default());
         let Built { engine, deliveries, measure } = built;
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
@@ -79,42 +94,73 @@ impl Node {
         tasks.spawn(pump::run(Arc::clone(&gateway), deliveries));
         tasks.spawn(turn(Arc::clone(&gateway), stop.clone()));
         tasks.spawn(renew(Arc::clone(&gateway), measure, stop.clone()));
-        let mut node = Self { gateway, addresses: Vec::new(), stop, tasks };
+        let mut node = Self { gateway, addresses: Vec::new(), secure: None, stop, tasks };
         if let Some(listener) = cluster {
-            node.serve(listener, node::routes(Arc::clone(&node.gateway))).await;
+            let router = node::routes(Arc::clone(&node.gateway));
+            node.serve(listener, Service { router, tls: None }).await;
             node.tasks.spawn(cluster::listen(Arc::clone(&node.gateway), node.stop.clone()));
         }
         if config.is_shared() {
             // Whose lease is not there yet is dead to the others: before anyone can connect.
             lease::renew(&node.gateway).await;
         }
-        node.listen(config.listen, router::main(&node.gateway)).await?;
+        node.listen_for_clients(tls.map(Arc::new)).await?;
         if let AdminListen::Addr(address) = config.admin.listen {
-            node.listen(address, router::admin(&node.gateway)).await?;
+            let service = Service { router: router::admin(&node.gateway), tls: None };
+            node.listen("admin.listen", address, service).await?;
         }
         Ok(node)
     }
 
-    async fn listen(&mut self, address: SocketAddr, router: axum::Router) -> anyhow::Result<()> {
-        let listener = listener::bind(address).with_context(|| format!("listen on {address}"))?;
-        self.addresses.push(listener.local_addr()?);
-        self.serve(listener, router).await;
+    async fn listen_for_clients(&mut self, tls: Option<Arc<Tls>>) -> anyhow::Result<()> {
+        let config = Arc::clone(&self.gateway.config);
+        let router = router::main(&self.gateway);
+        let Some(tls) = tls else {
+            return self.listen("listen", config.listen, Service { router, tls }).await;
+        };
+        self.tasks.spawn(tls::keep(Arc::clone(&tls), Arc::clone(&self.gateway), self.stop.clone()));
+        let secure = Service { router: router.clone(), tls: Some(tls) };
+        match config.tls.listen {
+            TlsListen::Main => self.listen("listen", config.listen, secure).await?,
+            TlsListen::Addr(address) => {
+                self.listen("listen", config.listen, Service { router, tls: None }).await?;
+                self.listen("tls.listen", address, secure).await?;
+            }
+        }
+        self.secure = self.addresses.last().copied();
         Ok(())
     }
 
-    async fn serve(&self, listener: Listener, router: axum::Router) {
+    async fn listen(
+        &mut self,
+        key: &str,
+        address: SocketAddr,
+        service: Service,
+    ) -> anyhow::Result<()> {
+        let listener = listener::bind(address).with_context(|| format!("{key} on {address}"))?;
+        self.addresses.push(listener.local_addr()?);
+        self.serve(listener, service).await;
+        Ok(())
+    }
+
+    async fn serve(&self, listener: Listener, service: Service) {
         let (gateway, stop) = (Arc::clone(&self.gateway), self.stop.clone());
-        self.tasks.spawn(listener::serve(gateway, listener, router, stop));
+        self.tasks.spawn(listener::serve(gateway, listener, service, stop));
         tokio::task::yield_now().await;
     }
 
     /// Says where it listens: for people, and for tools that gave port 0.
     fn announce(&self) {
-        let Some(address) = self.addresses.first() else { return };
+        let Some(address) = self.address() else { return };
         tracing::info!(%address, engine = self.gateway.engine.name(), "listening");
-        println!("listening on http://{address}");
+        // The one that is plain last: who reads on for it has read both.
+        if let Some(secure) = self.secure.filter(|secure| *secure != address) {
+            println!("listening on https://{secure}");
+        }
+        let scheme = if self.secure == Some(address) { "https" } else { "http" };
+        println!("listening on {scheme}://{address}");
         if self.gateway.config.demo {
-            println!("demo: http://{address}/");
+            println!("demo: {scheme}://{address}/");
         }
     }
 

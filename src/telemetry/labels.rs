@@ -110,8 +110,30 @@ label! {
         Full = "full",
         /// The head was not there in time.
         HeadTimeout = "head_timeout",
+        /// The TLS handshake was not done in time.
+        TlsTimeout = "tls_timeout",
+        /// The TLS handshake failed.
+        TlsFailed = "tls_failed",
+        /// More control frames of HTTP/2 came than `limits` allow for.
+        HttpFlood = "http2_flood",
         /// The node is going away.
         Draining = "draining",
+    }
+}
+
+label! {
+    /// What came of reading a certificate and its key again.
+    CertificateRead {
+        /// They are in force.
+        Ok = "ok",
+        /// A file cannot be read.
+        Unreadable = "tls_unreadable",
+        /// There is no certificate, or none that can be parsed.
+        NoCertificate = "tls_no_certificate",
+        /// There is no private key, or none that can be parsed.
+        NoKey = "tls_no_key",
+        /// The key is not the certificate's.
+        Mismatch = "tls_mismatch",
     }
 }
 
@@ -150,6 +172,13 @@ pub struct ByGap {
 pub struct ByRefused {
     /// The reason.
     pub reason: Refused,
+}
+
+/// By what came of reading a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByCertificateRead {
+    /// What came of it.
+    pub result: CertificateRead,
 }
 
 /// A code as a label.

@@ -15,7 +15,8 @@ use crate::protocol::error::ErrorCode;
 use crate::protocol::position::GapReason;
 
 use super::labels::{
-    ByCarrier, ByCode, ByGap, ByRefused, ByRequest, Carrier, Code, Gap, Kind, Refused, StatusClass,
+    ByCarrier, ByCertificateRead, ByCode, ByGap, ByRefused, ByRequest, Carrier, CertificateRead,
+    Code, Gap, Kind, Refused, StatusClass,
 };
 
 /// The media type of [`Metrics::encode`].
@@ -101,6 +102,8 @@ metrics! {
     connections: Gauge = "connections", "Connections that are open";
     /// Connections refused before a request was read, by reason.
     connections_refused: Family<ByRefused, Counter> = "connections_refused", "Connections refused before a request was read, by reason";
+    /// Certificates that were read again, by what came of it.
+    certificates_read: Family<ByCertificateRead, Counter> = "certificates_read", "Certificates that were read again because they changed, by result";
     /// Bytes of all logs and states of the embedded engine.
     engine_log_bytes: Gauge<u64, AtomicU64> = "engine_log" [Bytes], "All logs and states of the embedded engine";
     /// Channels that the embedded engine knows, or that this node hears of Redis.
@@ -161,6 +164,11 @@ impl Metrics {
     /// A connection was refused before a request was read.
     pub fn connection_refused(&self, reason: Refused) {
         self.connections_refused.get_or_create(&ByRefused { reason }).inc();
+    }
+
+    /// A certificate was read again.
+    pub fn certificate_read(&self, result: CertificateRead) {
+        self.certificates_read.get_or_create(&ByCertificateRead { result }).inc();
     }
 
     /// All of them as `OpenMetrics` 1.0 text, of [`CONTENT_TYPE`].

@@ -1,9 +1,11 @@
 //! Transports: thin adapters from connections and requests to the gateway (PROTOCOL.md section 4).
 
 pub mod assets;
+pub mod frames;
 pub mod negotiate;
 pub mod node;
 pub mod socket;
+pub mod wire;
 pub mod ws;
 
 mod exchange;

@@ -11,11 +11,14 @@ use std::time::Duration;
 
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::telemetry::clock::now_ms;
 use crate::telemetry::labels::Refused;
 use crate::telemetry::metrics::Metrics;
+
+use super::frames::Frames;
+use super::wire::Wire;
 
 /// How long a connection may take.
 #[derive(Debug, Clone, Copy)]
@@ -84,11 +87,15 @@ impl Drop for Counted {
 /// A socket with its time limits.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: Wire,
     counted: Counted,
     limits: Limits,
     in_flight: InFlight,
+    /// Of HTTP/2: there requests are in flight while others, and frames of none, come.
+    frames: Option<Box<Frames>>,
     phase: Phase,
+    /// When the last answer was whole: what comes and is no request does not count.
+    idle_from: Instant,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -101,12 +108,19 @@ enum Phase {
 
 impl Socket {
     /// Wraps an accepted connection.
-    pub fn new(stream: TcpStream, counted: Counted, limits: Limits, in_flight: InFlight) -> Self {
-        Self { stream, counted, limits, in_flight, phase: Phase::Busy, deadline: None }
+    pub fn new(stream: Wire, counted: Counted, limits: Limits, in_flight: InFlight) -> Self {
+        let (phase, idle_from) = (Phase::Busy, Instant::now());
+        let (frames, deadline) = (None, None);
+        Self { stream, counted, limits, in_flight, frames, phase, idle_from, deadline }
+    }
+
+    /// The same for a connection that speaks HTTP/2.
+    pub fn with_frames(self) -> Self {
+        Self { frames: Some(Box::default()), ..self }
     }
 
     /// The connection itself, after an upgrade, and what counts it.
-    pub fn into_parts(self) -> (TcpStream, Counted) {
+    pub fn into_parts(self) -> (Wire, Counted) {
         (self.stream, self.counted)
     }
 
@@ -114,13 +128,16 @@ impl Socket {
         if self.phase == phase {
             return;
         }
+        if self.phase == Phase::Busy {
+            self.idle_from = Instant::now();
+        }
         self.phase = phase;
-        let within = match phase {
-            Phase::Idle => Some(self.limits.idle),
-            Phase::Head => Some(self.limits.head),
+        let until = match phase {
+            Phase::Idle => Some(self.idle_from + self.limits.idle),
+            Phase::Head => Some(Instant::now() + self.limits.head),
             Phase::Busy => None,
         };
-        self.deadline = within.map(|within| Box::pin(sleep_until(Instant::now() + within)));
+        self.deadline = until.map(|until| Box::pin(sleep_until(until)));
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -141,13 +158,24 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buf);
-        let got = buf.filled().len() > before;
-        if self.in_flight.any(context) {
-            self.enter(Phase::Busy);
-        } else if got || self.phase == Phase::Head {
-            self.enter(Phase::Head);
-        } else {
-            self.enter(Phase::Idle);
+        let got = buf.filled().get(before..).unwrap_or_default();
+        let begun = match &mut self.frames {
+            None => !got.is_empty() || self.phase == Phase::Head,
+            Some(frames) => {
+                if let Err(flood) = frames.read(got, now_ms()) {
+                    self.counted.0.connection_refused(Refused::HttpFlood);
+                    return Poll::Ready(Err(io::Error::other(flood)));
+                }
+                frames.is_partial()
+            }
+        };
+        let busy = self.in_flight.any(context);
+        match (begun, busy) {
+            // Of HTTP/2 a head that does not end holds up all requests.
+            (true, true) if self.frames.is_some() => self.enter(Phase::Head),
+            (_, true) => self.enter(Phase::Busy),
+            (true, false) => self.enter(Phase::Head),
+            (false, false) => self.enter(Phase::Idle),
         }
         if read.is_pending() { self.poll_deadline(context) } else { read }
     }

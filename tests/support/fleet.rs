@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::client::PATIENCE;
 use super::http::Request;
 use super::redis::free_port;
-use super::server::{Servers, Setup, launch};
+use super::server::{Launched, Servers, Setup, launch};
 
 /// A node. Killed when dropped.
 pub struct Node {
@@ -31,7 +31,7 @@ impl Node {
             Err(log) if log.contains("in use") => None,
             Err(log) => panic!("the node did not start:\n{log}"),
         };
-        let (_, (child, address)) = free_port(start);
+        let (_, Launched { child, address, .. }) = free_port(start);
         Self { address, folder, child: Mutex::new(Some(child)) }
     }
 
@@ -71,7 +71,7 @@ impl Node {
     pub fn restart(&self) {
         self.kill();
         let started = launch(&self.folder, &self.address.to_string());
-        let (child, _) = started.unwrap_or_else(|log| panic!("the node did not start:\n{log}"));
+        let Launched { child, .. } = started.unwrap_or_else(|log| panic!("the node did not start:\n{log}"));
         *self.child.lock().unwrap() = Some(child);
     }
 

@@ -61,6 +61,14 @@ impl Setup {
         Server::start(&self)
     }
 
+    /// What a server says that does not start with it.
+    pub fn refused(&self) -> String {
+        let folder = self.folder();
+        let said = launch(&folder, "127.0.0.1:0").err().expect("it does not start");
+        let _ = std::fs::remove_dir_all(folder);
+        said
+    }
+
     /// Starts a server with it, for tests that take one or several alike.
     pub fn servers(self) -> Servers {
         let server = self.start();
@@ -68,9 +76,17 @@ impl Setup {
     }
 }
 
+/// A program that listens.
+pub(super) struct Launched {
+    pub(super) child: Child,
+    pub(super) address: SocketAddr,
+    /// Where it speaks TLS, beside the plain listener.
+    pub(super) secure: Option<SocketAddr>,
+}
+
 /// Starts the program with the configuration in its folder, and waits until it says where it
 /// listens. What it logged is the error.
-pub(super) fn launch(folder: &Path, listen: &str) -> Result<(Child, SocketAddr), String> {
+pub(super) fn launch(folder: &Path, listen: &str) -> Result<Launched, String> {
     let log = File::options().create(true).append(true).open(folder.join("log"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
     // The suite's own settings are in the environment, where the server looks for its.
@@ -87,20 +103,26 @@ pub(super) fn launch(folder: &Path, listen: &str) -> Result<(Child, SocketAddr),
         .spawn()
         .expect("the server starts");
     let stdout = child.stdout.take().expect("its standard output");
+    let mut secure = None;
     let address = BufReader::new(stdout).lines().map_while(Result::ok).find_map(|line| {
+        if let Some(address) = line.strip_prefix("listening on https://") {
+            secure = address.parse().ok();
+        }
         line.strip_prefix("listening on http://").and_then(|address| address.parse().ok())
     });
     let Some(address) = address else {
         let _ = child.wait();
         return Err(std::fs::read_to_string(folder.join("log")).unwrap_or_default());
     };
-    Ok((child, address))
+    Ok(Launched { child, address, secure })
 }
 
 /// A process; killed when dropped.
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it speaks TLS, if it does beside the plain listener.
+    pub secure: Option<SocketAddr>,
     child: Child,
     folder: PathBuf,
 }
@@ -108,9 +130,9 @@ pub struct Server {
 impl Server {
     fn start(setup: &Setup) -> Self {
         let folder = setup.folder();
-        let (child, address) = launch(&folder, "127.0.0.1:0")
+        let Launched { child, address, secure } = launch(&folder, "127.0.0.1:0")
             .unwrap_or_else(|log| panic!("the server did not say where it listens:\n{log}"));
-        Self { address, child, folder }
+        Self { address, secure, child, folder }
     }
 
     /// What it logged so far.

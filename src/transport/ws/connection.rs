@@ -11,8 +11,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::gateway::Gateway;
@@ -28,6 +26,7 @@ use crate::telemetry::clock::now_ms;
 use crate::transport::socket::Counted;
 
 use super::codec::{Decoder, Failure, Message, Next, ping_frame, pong_frame};
+use super::direct::Direct;
 use super::opening::{Coming, Opening};
 use super::port::{Drained, WsPort};
 
@@ -45,7 +44,7 @@ thread_local! {
 /// Serves a connection in a new task, so that nothing of the handshake's stays allocated.
 pub(super) fn serve(
     gateway: Arc<Gateway>,
-    (stream, counted): (TcpStream, Counted),
+    (stream, counted): (Direct, Counted),
     read: &[u8],
     nonce: String,
     bearer: Option<String>,
@@ -168,7 +167,10 @@ impl Connection {
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
-            ready!(self.port.stream.poll_read_ready(context))?;
+            let ready = self.port.stream.poll_read_ready(context)?;
+            if ready.is_pending() && !self.port.stream.has_read() {
+                return Poll::Pending;
+            }
             let result = BUFFER.with_borrow_mut(|buffer| match self.port.stream.try_read(buffer) {
                 Ok(0) => Some(Ok(false)),
                 Ok(n) => Some(Ok(self.decode(buffer.get_mut(..n).unwrap_or_default()))),

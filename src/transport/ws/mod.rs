@@ -3,6 +3,7 @@
 pub mod codec;
 
 mod connection;
+mod direct;
 mod opening;
 mod port;
 
@@ -18,12 +19,12 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::gateway::Gateway;
 use crate::protocol::error::{ErrorCode, Refusal};
 
+use self::direct::Direct;
 use super::negotiate::{Refused, Segment, bearer, nonce};
 use super::socket::{Counted, Socket};
 
@@ -74,10 +75,10 @@ fn accept(headers: &HeaderMap) -> Result<HeaderValue, Refused> {
 }
 
 /// The socket under an upgraded connection, and what was read beyond the handshake.
-async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Counted, Vec<u8>)> {
+async fn upgraded(upgrade: OnUpgrade) -> Option<(Direct, Counted, Vec<u8>)> {
     let upgraded = upgrade.await.ok()?;
     let parts = upgraded.downcast::<TokioIo<Socket>>().ok()?;
     // Copied: the bytes are a view of hyper's whole buffer.
     let (stream, counted) = parts.io.into_inner().into_parts();
-    Some((stream, counted, parts.read_buf.to_vec()))
+    Some((stream.into(), counted, parts.read_buf.to_vec()))
 }

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 
 use crate::gateway::link::{Flow, LinkPort};
 use crate::protocol::down::{self, Scope};
@@ -19,6 +18,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::transport::port::ANSWERS_BYTES_MAX;
 
 use super::codec::{Failure, close_frame};
+use super::direct::Direct;
 
 /// Buffers written in one system call at most.
 const SLICES: usize = 64;
@@ -29,7 +29,7 @@ const ANSWERS_BYTES: usize = 16 << 10;
 
 /// A connection that is written to.
 pub(super) struct WsPort {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Direct,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
@@ -80,7 +80,7 @@ pub(super) enum Drained {
 }
 
 impl WsPort {
-    pub(super) fn new(stream: TcpStream, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(stream: Direct, metrics: Arc<Metrics>) -> Self {
         Self { stream, metrics, state: Mutex::default() }
     }
 
@@ -125,7 +125,7 @@ impl WsPort {
         if state.failed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        while !state.queue.is_empty() {
+        while !state.queue.is_empty() || self.stream.holds() {
             if self.stream.poll_write_ready(context)?.is_pending() {
                 state.waker = Some(context.waker().clone());
                 return Poll::Pending;
@@ -165,7 +165,10 @@ impl WsPort {
         if state.queue.is_empty() {
             state.answers = 0;
         }
-        if state.failed || !state.queue.is_empty() {
+        if !state.failed && self.stream.try_flush().is_err() {
+            state.failed = true;
+        }
+        if state.failed || !state.queue.is_empty() || self.stream.holds() {
             wake(state);
         }
     }
@@ -186,7 +189,7 @@ impl WsPort {
             }
         };
         let total: usize = frames.iter().map(|frame| frame.websocket_bytes().len()).sum();
-        if written == total {
+        if written == total && !self.stream.holds() {
             return true;
         }
         for frame in frames {

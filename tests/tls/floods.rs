@@ -1,0 +1,86 @@
+//! Attacks by frames of HTTP/2: the connection is ended, and others do not notice.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use super::{Certificate, connect};
+use crate::support::http::Request;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const ENOUGH: Duration = Duration::from_secs(60);
+/// Frames of a flood at most.
+const FRAMES: u32 = 200_000;
+/// Bytes by which the server's memory may grow while it is flooded.
+const GROWTH: u64 = 16 << 20;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut bytes = length[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// `GET /health` of `a`, by the static table (RFC 7541 appendix A).
+const GET: &[u8] = b"\x82\x87\x04\x07/health\x01\x01a";
+const POST: &[u8] = b"\x83\x87\x04\x0e/realtime/n1/x\x01\x01a";
+
+/// Floods with what is made of each number, until the server ends the connection.
+async fn floods(first: Vec<u8>, each: impl Fn(u32) -> Vec<u8>) {
+    let certificate = Certificate::new();
+    let servers = certificate.setup().servers();
+    let server = servers.own();
+    let before = server.private_memory();
+    let stream = connect(server, &certificate.der, &["h2"]).await.unwrap();
+    let (mut read, mut write) = tokio::io::split(stream);
+    let attack = async {
+        write.write_all(&[PREFACE, &first].concat()).await?;
+        for n in 0..FRAMES {
+            write.write_all(&each(n)).await?;
+        }
+        std::io::Result::Ok(())
+    };
+    let ended = async {
+        let mut buffer = vec![0; 64 << 10];
+        while read.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
+    };
+    let both = async {
+        let (attack, ()) = tokio::join!(attack, ended);
+        attack
+    };
+    let _ = timeout(ENOUGH, both).await.expect("the server ends it");
+    assert_eq!(servers.send(Request::get("/health")).await.status, 200);
+    let grown = server.private_memory().saturating_sub(before);
+    assert!(grown < GROWTH, "{grown} bytes");
+}
+
+#[tokio::test]
+async fn rapid_resets_end_the_connection() {
+    floods(Vec::new(), |n| {
+        let stream = 2 * n + 1;
+        [frame(1, 5, stream, GET), frame(3, 0, stream, &[0, 0, 0, 8])].concat()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn settings_pings_and_priorities_without_end_end_the_connection() {
+    floods(Vec::new(), |_| frame(4, 0, 0, &[])).await;
+    floods(Vec::new(), |_| frame(6, 0, 0, &[0; 8])).await;
+    floods(Vec::new(), |_| frame(2, 0, 1, &[0, 0, 0, 0, 1])).await;
+}
+
+#[tokio::test]
+async fn headers_without_end_end_the_connection() {
+    floods(frame(1, 0, 1, GET), |_| frame(9, 0, 1, &[])).await;
+    floods(frame(1, 0, 1, GET), |_| frame(9, 0, 1, b"\x00\x01x\x01y")).await;
+}
+
+#[tokio::test]
+async fn empty_data_and_updates_of_windows_without_end_end_the_connection() {
+    floods(frame(1, 4, 1, POST), |_| frame(0, 0, 1, &[])).await;
+    floods(Vec::new(), |_| frame(8, 0, 0, &[0, 0, 0, 1])).await;
+}

@@ -1,0 +1,108 @@
+//! Sessions over TLS, by each way.
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::Request as HttpRequest;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::{Certificate, connect};
+use crate::support::http::Request;
+use crate::support::server::{Servers, Setup};
+use crate::support::websocket::{FIN, TEXT, frame};
+use crate::support::{text, unique};
+
+const OPEN: &str = r#"[{"l":"open","v":1}]"#;
+
+async fn http2(stream: TlsStream<TcpStream>) -> SendRequest<Bytes> {
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    client.ready().await.unwrap()
+}
+
+async fn post(client: &mut SendRequest<Bytes>, path: &str, body: &str) -> h2::RecvStream {
+    let uri = format!("https://localhost{path}");
+    let request = HttpRequest::post(uri).body(()).unwrap();
+    let (answer, mut send) = client.send_request(request, false).unwrap();
+    send.send_data(Bytes::from(body.to_owned()), true).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.into_body()
+}
+
+/// Reads lines until one has this kind.
+async fn until(body: &mut h2::RecvStream, lines: &mut String, kind: &str) -> Value {
+    loop {
+        while let Some((line, rest)) = lines.split_once('\n') {
+            let frame: Value = serde_json::from_str(line).unwrap_or_default();
+            *lines = rest.to_owned();
+            if text(&frame, "l") == kind || text(&frame, "t") == kind {
+                return frame;
+            }
+        }
+        let bytes = body.data().await.expect("the stream goes on").unwrap();
+        body.flow_control().release_capacity(bytes.len()).unwrap();
+        lines.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+}
+
+fn start(certificate: &Certificate, path: fn(Setup) -> Setup) -> Servers {
+    path(certificate.setup()).servers()
+}
+
+#[tokio::test]
+async fn a_stream_and_its_exchanges_share_one_connection_of_http2() {
+    let certificate = Certificate::new();
+    let servers = start(&certificate, |setup| setup);
+    let stream = connect(servers.own(), &certificate.der, &["h2"]).await.unwrap();
+    let mut client = http2(stream).await;
+    let nonce = unique("n");
+    let mut down = post(&mut client, &format!("/realtime/{nonce}/s"), OPEN).await;
+    let mut lines = String::new();
+    let open = until(&mut down, &mut lines, "hello").await;
+    let channel = unique("chat:a");
+    let body = json!([
+        { "l": "use", "ticket": open["ticket"] },
+        { "n": 1, "t": "sub", "ch": channel },
+    ]);
+    drop(body);
+    let before = servers.metric("throughline_connections ").await;
+    assert!(before >= 1.0);
+    servers.publish("announcements:all", "hello").await;
+    let event = until(&mut down, &mut lines, "ev").await;
+    assert!(event.to_string().contains("hello"), "{event}");
+}
+
+#[tokio::test]
+async fn a_websocket_opens_a_session_over_tls() {
+    let certificate = Certificate::new();
+    let servers = start(&certificate, |setup| setup);
+    let mut stream = connect(servers.own(), &certificate.der, &["http/1.1"]).await.unwrap();
+    let request = Request::upgrade(&format!("/realtime/{}/ws", unique("n")));
+    // The first frame with the handshake: TLS has read it before the upgrade.
+    let open = frame(FIN | TEXT, br#"{"l":"open","v":1}"#);
+    stream.write_all(&[request.bytes(), open].concat()).await.unwrap();
+    let mut got = Vec::new();
+    read_until(&mut stream, &mut got, "\"ticket\"").await;
+    assert!(String::from_utf8_lossy(&got).starts_with("HTTP/1.1 101 "));
+    for n in 0..50 {
+        let words = format!("{n}-{}", "x".repeat(30_000));
+        servers.publish("announcements:all", words).await;
+    }
+    read_until(&mut stream, &mut got, "\"49-").await;
+}
+
+async fn read_until(stream: &mut TlsStream<TcpStream>, got: &mut Vec<u8>, word: &str) {
+    let mut at = 0;
+    loop {
+        let from = at.max(got.len().saturating_sub(word.len()));
+        let found = got.windows(word.len()).skip(at).any(|part| part == word.as_bytes());
+        if found {
+            return;
+        }
+        at = from.saturating_sub(word.len());
+        assert!(stream.read_buf(got).await.unwrap() > 0, "the connection ended");
+    }
+}
