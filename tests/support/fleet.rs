@@ -71,7 +71,8 @@ impl Node {
     pub fn restart(&self) {
         self.kill();
         let started = launch(&self.folder, &self.address.to_string());
-        let Launched { child, .. } = started.unwrap_or_else(|log| panic!("the node did not start:\n{log}"));
+        let Launched { child, .. } =
+            started.unwrap_or_else(|log| panic!("the node did not start:\n{log}"));
         *self.child.lock().unwrap() = Some(child);
     }
 
