@@ -58,10 +58,15 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
         ("auth.anonymous_capabilities", _) => table("\"a:*\" = [\"subscribe\", \"history\"]"),
         ("auth.origins", _) => list(&["https://*.a.example", "loopback"]),
         ("auto_subscribe", _) => list(&["chat:a"]),
-        ("auth.issuer" | "auth.audience" | "auth.cookie", _)
-        | ("engine.redis.ca_file" | "tls.cert_file" | "tls.key_file", _) => {
-            Value::String(format!("x{step}"))
-        }
+        (
+            "auth.issuer"
+            | "auth.audience"
+            | "auth.cookie"
+            | "engine.redis.ca_file"
+            | "tls.cert_file"
+            | "tls.key_file",
+            _,
+        ) => Value::String(format!("x{step}")),
         ("limits.sessions_per_user_over", _) => text("oldest"),
         ("telemetry.log", _) => text("debug"),
         ("telemetry.format", _) => text("json"),

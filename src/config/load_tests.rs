@@ -108,7 +108,7 @@ fn an_unknown_key_names_its_place_and_the_nearest_known_one() {
         refusal(file("[namespaces.chat]\npresence = \"member\"")),
         "my.toml: namespaces.chat.presence: unknown word `member`; did you mean `members`?"
     );
-    assert!(refusal(file("xyzzy = 1")).contains("known are listen, path, admin"));
+    assert!(refusal(file("xyzzy = 1")).contains("known are listen, path, tls"));
 }
 
 #[test]

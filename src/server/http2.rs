@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use http::header::HOST;
+use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
@@ -61,7 +62,7 @@ impl Answer {
 
 /// `:authority` is what `Host` is elsewhere (section 8.3.1), and goes before it.
 fn name_host<B>(request: &mut Request<B>) {
-    let authority = request.uri().authority().map(|authority| authority.as_str());
+    let authority = request.uri().authority().map(Authority::as_str);
     if let Some(Ok(host)) = authority.map(HeaderValue::from_str) {
         request.headers_mut().insert(HOST, host);
     }

@@ -86,36 +86,37 @@ impl Source {
         Ok(Self { cert: cert?, key: key? })
     }
 
-    fn error(&self, of_key: bool, code: CertificateRead, why: impl ToString) -> CertificateError {
+    fn error(&self, of_key: bool, code: CertificateRead, why: &impl ToString) -> CertificateError {
         let (key, path) =
             if of_key { ("tls.key_file", &self.key) } else { ("tls.cert_file", &self.cert) };
         CertificateError { key, path: path.clone(), why: why.to_string(), code }
     }
 
     fn files(&self) -> Result<Files, CertificateError> {
-        let unreadable =
-            |of_key| move |error: io::Error| self.error(of_key, CertificateRead::Unreadable, error);
+        let unreadable = |of_key| {
+            move |error: io::Error| self.error(of_key, CertificateRead::Unreadable, &error)
+        };
         let cert = read(&self.cert).map_err(unreadable(false))?;
         Ok(Files { cert, key: read(&self.key).map_err(unreadable(true))? })
     }
 
     fn parse(&self, files: &Files) -> Result<CertifiedKey, CertificateError> {
-        let bad = |why: String| self.error(false, CertificateRead::NoCertificate, why);
+        let bad = |why: String| self.error(false, CertificateRead::NoCertificate, &why);
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&files.cert).collect();
         let chain = chain.map_err(|error| bad(error.to_string()))?;
         if chain.is_empty() {
             return Err(bad("has no certificate".to_owned()));
         }
         // What is said of a key never shows it.
-        let no_key = |_| self.error(true, CertificateRead::NoKey, "has no private key in PEM");
+        let no_key = |_| self.error(true, CertificateRead::NoKey, &"has no private key in PEM");
         let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(no_key)?;
         CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| {
             match error {
                 rustls::Error::InvalidCertificate(_) => bad(error.to_string()),
                 rustls::Error::InconsistentKeys(_) => {
-                    self.error(true, CertificateRead::Mismatch, "is not the certificate's key")
+                    self.error(true, CertificateRead::Mismatch, &"is not the certificate's key")
                 }
-                error => self.error(true, CertificateRead::NoKey, error),
+                error => self.error(true, CertificateRead::NoKey, &error),
             }
         })
     }

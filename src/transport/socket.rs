@@ -115,6 +115,7 @@ impl Socket {
     }
 
     /// The same for a connection that speaks HTTP/2.
+    #[must_use]
     pub fn with_frames(self) -> Self {
         Self { frames: Some(Box::default()), ..self }
     }
