@@ -56,7 +56,7 @@ class Run {
   async step(at: number): Promise<void> {
     const { random, browser, living } = this;
     const { gateway } = browser.world;
-    const what = random.below(16);
+    const what = random.below(17);
     const one = living[random.below(living.length)];
     if (what < 3) gateway.publish("chat:a", at);
     else if (what < 4) gateway.publish("eph:a", at);
@@ -79,7 +79,12 @@ class Run {
       one.closed = true;
       void one.tab.client.close();
     } else if (what === 14) one?.tab.page("pagehide");
-    else one?.tab.show(random.below(2) === 0);
+    else if (what === 15) {
+      // The session is over, or its node is lost.
+      if (random.below(2)) gateway.lose();
+      else for (const session of gateway.sessions.values()) session.ended = true;
+      browser.world.cut();
+    } else one?.tab.show(random.below(2) === 0);
     if (what === 14 && one) one.tab.kill();
     if (this.living.length < 3) this.open();
     await browser.world.advance(random.below(700));

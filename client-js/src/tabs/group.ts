@@ -341,7 +341,7 @@ export function createGroup(
       if (hasLeft) return;
       hasLeft = true;
       offs?.map((off) => off());
-      if (holder?.size === 1) await holder.close();
+      if (holder && holder.size <= 1) await holder.close();
       part(false);
     },
   };

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { ShareOptions } from "../../src/tabs/index.ts";
 import { publish } from "./kit/api.ts";
 import { type Server, startServer } from "./kit/server.ts";
-import { fresh, Visitor } from "./kit/visitor.ts";
+import { fresh, until, Visitor } from "./kit/visitor.ts";
 
 const TABS = 12;
 
@@ -131,6 +131,14 @@ const silence = (visitor: Visitor): Promise<number> =>
     return Math.max(...times.map((time, at) => time - (times[at - 1] ?? time)));
   });
 
+const present = (visitor: Visitor, count: number): Promise<unknown> =>
+  until(`${count} are there`, () =>
+    visitor.page.evaluate(
+      ([room, count]) => lab.client.channel(room).presence.members.size === count,
+      [room, count] as const,
+    ),
+  );
+
 type End = "crashes" | "is closed" | "stands still";
 
 /** Ends a page, or all that runs in it. */
@@ -189,6 +197,10 @@ describe("when the tab that holds the session", () => {
         expect(await data(holder)).toEqual(Array.from({ length: sent }, (_, n) => n));
       }
       expect(await metric("throughline_sessions_opened_total")).toBe(opened + 1);
+      // Everybody sees who is there: the tabs are one member, and somebody watches.
+      const late = await (others[0] as Visitor).beside();
+      await join(late);
+      for (const visitor of [...others, late]) await present(visitor, 2);
       const leaves = (await watching.notes("presence")).filter(({ change }) => change === "leave");
       expect(leaves).toEqual([]);
     },
