@@ -1,4 +1,5 @@
 /** Twelve tabs of one browser: one session, which outlives the tab that holds it. */
+import { createHmac } from "node:crypto";
 import type { CDPSession } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { ShareOptions } from "../../src/tabs/index.ts";
@@ -205,6 +206,50 @@ describe("when the tab that holds the session", () => {
       expect(leaves).toEqual([]);
     },
   );
+});
+
+/** A token of the development configuration (RFC 7515, RFC 7519). */
+function tokenOf(sub: string): string {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const exp = Math.floor(Date.now() / 1000) + 3600;
+  const caps = { "*": ["subscribe", "publish", "presence", "history"] };
+  const text = `${part({ alg: "HS256" })}.${part({ sub, exp, caps })}`;
+  const key = "a development secret that everyone knows";
+  return `${text}.${createHmac("sha256", key).update(text).digest("base64url")}`;
+}
+
+test("each tab of a user has the whole inbox, whenever it comes, and no new holder needs a token", async () => {
+  // spec: M48, M49
+  const user = `alice-${Math.random().toString(36).slice(2)}`;
+  const inbox = `@user:${user}`;
+  const sign = (visitor: Visitor): Promise<void> =>
+    visitor.page.evaluate(
+      ({ token, inbox }) => {
+        let asked = 0;
+        const auth = async (): Promise<string> => {
+          if (asked++) throw new Error("signed out");
+          return token;
+        };
+        lab.connect(Throughline.connectShared("/realtime", { auth }));
+        lab.join(inbox);
+      },
+      { token: tokenOf(user), inbox },
+    );
+  await publish(server.base, inbox, { data: 1 });
+  const first = await Visitor.open({ base: server.base, script: "tabs.js" });
+  const second = await first.beside();
+  for (const visitor of [first, second]) await sign(visitor);
+  expect(await first.received(inbox, 1)).toEqual([1]);
+  await publish(server.base, inbox, { data: 2 });
+  const late = await first.beside();
+  await sign(late);
+  expect(await late.received(inbox, 2)).toEqual([1, 2]);
+  await first.page.close();
+  await publish(server.base, inbox, { data: 3 });
+  for (const visitor of [second, late]) {
+    expect(await visitor.received(inbox, 3)).toEqual([1, 2, 3]);
+    expect(await visitor.notes("error")).toEqual([]);
+  }
 });
 
 test("tabs of two users never share", async () => {
