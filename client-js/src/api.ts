@@ -51,7 +51,11 @@ export interface ChannelOptions {
 
 /** What {@link Client.on} tells. */
 export interface ClientEvents {
-  /** The state or the transport changed. */
+  /**
+   * The state, the transport, or the reason changed. Reasons beside the gateway's codes: `unreachable`, nothing
+   * answers; `intercepted`, somebody else does, as a portal that wants a login; `credentials`, requests hang
+   * and a WebSocket is refused at once, as where a proxy wants credentials.
+   */
   state: { state: State; transport: Transport | null; reason?: string | undefined };
   /**
    * The session goes on, or with `recovered: false` another one was opened in its place, as the same
@@ -66,9 +70,45 @@ export interface ClientEvents {
   error: ThroughlineError;
 }
 
+/**
+ * How one use of the network ended. `ok`: proven, or answered. `refused`: ended by itself. `hung`: nothing
+ * came in time. `opened_dead`: it opened, and no message came. `intercepted`: somebody else answered.
+ * `credentials`: requests hang while a WebSocket is refused at once, as where a proxy wants to be logged in to.
+ * `cut`: a link, or a poll that was held, ended without a word.
+ */
+export type Outcome =
+  | "ok"
+  | "refused"
+  | "hung"
+  | "opened_dead"
+  | "intercepted"
+  | "credentials"
+  | "cut";
+
+export interface Observation {
+  readonly transport: Transport;
+  readonly outcome: Outcome;
+  /** How long it took; of a `cut`, the age at which it came. */
+  readonly ms: number;
+  /** When it ended, in milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** What the client saw of this network. */
+export interface Evidence {
+  /** The last 32 at most, newest last. Exchanges count as `poll`. */
+  readonly observed: readonly Observation[];
+  /** The round trip of the last exchange that was not held. */
+  readonly rttMs: number | undefined;
+  /** How long polls are held at most on this network, where it cut longer ones. */
+  readonly holdMs: number | undefined;
+}
+
 /** What is known of a user over all devices. */
 export interface UserPresence {
   state: string;
+  /** Sessions that are open. */
+  sessions: number;
   /** Milliseconds since 1970. */
   lastSeen?: number | undefined;
 }
@@ -78,6 +118,8 @@ export interface Client extends AsyncDisposable {
   readonly state: State;
   /** What carries the session now. */
   readonly transport: Transport | null;
+  /** What was seen of the network so far. */
+  readonly evidence: Evidence;
   /** This client as other members see it. */
   readonly me: { id: string; user?: string; info?: Json } | null;
   /** Calls `listener` at each such event until the answer is called. */

@@ -190,6 +190,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     get transport() {
       return carrier.transport;
     },
+    evidence: carrier.evidence,
     get me() {
       return session.hello.me ?? null;
     },
@@ -198,7 +199,12 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       const channel = open(name);
       const sub = subs.get(name);
       if (!sub) add(name, presence, since ?? keeper.positions.get(name));
-      else if (unclaimed.delete(name)) {
+      else if (presence && !sub.presence && !unclaimed.has(name)) {
+        // One that the gateway joined by itself: asked for again, it begins to tell who is there.
+        sub.presence = true;
+        sub.asked = false;
+        ask(sub);
+      } else if (unclaimed.delete(name)) {
         // The page that went before had this channel; this one has none of its state.
         if (since || sub.state || presence !== sub.presence) {
           if (session.ticket) push({ t: "unsubscribe", ch: name });
@@ -227,7 +233,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       return new Map(
         known.map(([user, value]) => [
           user,
-          { state: `${value.state}`, lastSeen: value.last_seen },
+          { state: `${value.state}`, sessions: value.sessions ?? 0, lastSeen: value.last_seen },
         ]),
       );
     },
@@ -248,8 +254,8 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
 
   // The session of the page before goes on: what this page does not ask for ends after a while.
   keeper.restore();
-  const unclaimed = new Set(subs.keys());
-  for (const ch of unclaimed) open(ch);
+  const unclaimed = new Set(session.ticket && subs.keys());
+  for (const ch of subs.keys()) open(ch);
   if (unclaimed.size) {
     env.setTimeout(() => {
       for (const ch of unclaimed) channels.get(ch)?.unsubscribe();
@@ -265,6 +271,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     }),
     page.listen("online", () => carrier.verify(true)),
     page.listen("pageshow", (persisted) => persisted && carrier.verify(true)),
+    page.listen("resume", () => carrier.verify(true)),
     page.listen("pagehide", () => {
       keeper.write(true);
       carrier.leave();

@@ -50,5 +50,16 @@ export function refusal(code: string, message: string): Refusal {
 /** Nothing that speaks this protocol answered. */
 export const UNREACHABLE: Refusal = refusal("unreachable", "check the network");
 
+/** Somebody else answered: a portal, or a cache. */
+export const INTERCEPTED: Refusal = refusal("intercepted", "log in to the network");
+
+/** A proxy keeps requests until somebody gives it credentials. */
+export const CREDENTIALS: Refusal = refusal("credentials", "log in to the proxy");
+
+/** Whether the network is to blame, and nothing of the gateway's was heard. */
+export function isNetwork(why: Refusal | undefined): boolean {
+  return why === UNREACHABLE || why === INTERCEPTED || why === CREDENTIALS;
+}
+
 /** The client was closed. */
 export const CLOSED: Refusal = refusal("closed", "connect again");

@@ -74,7 +74,8 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
       stop = () => {
         for (const control of pending) control.abort();
       };
-      const text = await exchange(env, address(), waitMs + GRACE_MS, pending);
+      const answer = await exchange(env, address(), waitMs + GRACE_MS, pending);
+      const text = answer?.text;
       try {
         const json: FeedPage = JSON.parse(`${text}`);
         const { notes = [], events = [] } = json;

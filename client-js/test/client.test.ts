@@ -273,7 +273,7 @@ test("presence of users, history and feed tickets are asked for in one frame eac
   ]);
   await world.advance(100);
   const [users, history, ticket] = await asked;
-  expect(users.get("u1")).toEqual({ state: "online", lastSeen: 5 });
+  expect(users.get("u1")).toEqual({ state: "online", sessions: 2, lastSeen: 5 });
   expect(history.events.map(({ data }) => data)).toEqual([1]);
   expect(ticket).toEqual({ ticket: "ft", expiresMs: 1000 });
 });

@@ -133,7 +133,7 @@ export interface OkFrame {
   /** Why the position that was named could not be read on from; `pos` is then the top. */
   gap?: string;
   channels?: Record<string, { n: number; members?: Member[] }>;
-  users?: Record<string, { state: string; last_seen?: number }>;
+  users?: Record<string, { state: string; sessions?: number; last_seen?: number }>;
   expires_ms?: number;
   ticket?: string;
 }

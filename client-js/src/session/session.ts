@@ -20,6 +20,9 @@ import type { Kept } from "./stored.ts";
 import { accept, moved, request, type Subscriptions } from "./subscriptions.ts";
 import { createUplink, type Outcome, type Uplink } from "./uplink.ts";
 
+/** Another client goes on with the session, with a number that this one never gave (M23). */
+export const SUPERSEDED: Refusal = refusal("superseded", "used elsewhere");
+
 /** What the application is told of. */
 export type Delivered = Exclude<SessionDown, OkFrame>;
 
@@ -139,8 +142,7 @@ export function createSession(
         uplink.applied(frame.up);
         return frame.n === session.count ? "acknowledge" : "reattach";
       case "superseded":
-        // By a number that this client never gave: somebody else has its ticket (M23).
-        return { why: refusal(frame.l, "used elsewhere"), reopen: frame.link > session.link };
+        return { why: SUPERSEDED, reopen: frame.link > session.link };
       case "rotate":
         return frame.l;
       case "error":

@@ -6,10 +6,11 @@
 import type { ConnectOptions, State, Transport } from "../api.ts";
 import { backoff, HEALTHY_MS, RETRY_MS_MAX } from "../backoff.ts";
 import type { Env } from "../env.ts";
-import { refusal, retryOf, UNREACHABLE } from "../errors.ts";
+import { CREDENTIALS, INTERCEPTED, isNetwork, refusal, retryOf, UNREACHABLE } from "../errors.ts";
 import type { OpenFrame, Refusal } from "../protocol/frames.ts";
-import type { Session } from "../session/session.ts";
+import { type Session, SUPERSEDED } from "../session/session.ts";
 import { createClimb } from "./climb.ts";
+import { createRecorder, type Recorder } from "./evidence.ts";
 import { createExchanges } from "./exchanges.ts";
 import type { Hooks, Host } from "./host.ts";
 import { type Link, openLink, VERDICT_MS } from "./link.ts";
@@ -21,11 +22,22 @@ const OPEN_MS = 8000;
 /** A poll is dead this many milliseconds after it should have been answered. */
 const POLL_GRACE_MS = 2500;
 /** Milliseconds that a poll is held at least, after networks that cut longer ones. */
-const HOLD_MIN_MS = 5000;
+const HOLD_MIN_MS = 3000;
+/** Of the hold that was cut, the part that the next poll is held: 20 s, 12 s, 7.2 s … */
+const HOLD_PART = 0.6;
+/** Exchanges of a session that is to be reached, one after the other: a page's pooled connections may be dead. */
+const REACH_TRIES = 3;
+/** Milliseconds between two small requests through a network that answers in the gateway's place, at least and at most. */
+const PORTAL_MS: readonly [number, number] = [5000, 10_000];
+/** A WebSocket that fails within this many milliseconds was refused by something near. */
+const NEAR_MS = 300;
+/** What the client recovers from by itself: a reason of the state, no error. */
+const QUIET = /^(unreach|interc|cred|session_k|moved)/;
 
 export interface Carrier {
   readonly state: State;
   transport: Transport | null;
+  readonly evidence: Recorder;
   /** Whether it is closed, or failed. */
   readonly over: boolean;
   /** Carries the session until it is closed or fails. */
@@ -65,6 +77,8 @@ export function createCarrier(
   let establishedAt = 0;
   let liveAt = 0;
   let holdMs = Infinity;
+  /** The reason that the application was last told. */
+  let said: string | undefined;
   /** The next poll is to be answered at once. */
   let quick = false;
 
@@ -74,7 +88,9 @@ export function createCarrier(
     });
 
   const change = (state: State, transport: Transport | null, reason?: string): void => {
-    if (host.over || (host.state === state && host.transport === transport)) return;
+    const same = host.state === state && host.transport === transport;
+    if (host.over || (same && (!reason || reason === said))) return;
+    said = reason;
     host.state = state;
     host.transport = transport;
     hooks.changed(state, transport, reason);
@@ -118,6 +134,17 @@ export function createCarrier(
     return why;
   };
 
+  /** Attaches by an exchange, and by a higher one where that goes into a dead connection. */
+  const rejoin = async (token: string | undefined): Promise<Refusal | undefined> => {
+    for (let left = REACH_TRIES; ; ) {
+      const sent = exchanges.send(true, OPEN_MS, true, { wait: 0, token });
+      if (!--left) return sent;
+      const done = await Promise.race([sent.then((why) => ({ why })), host.pause(VERDICT_MS)]);
+      if (done) return done.why;
+      exchanges.abort();
+    }
+  };
+
   /** Opens or attaches: by an exchange, or by a WebSocket where no POST ever came through. */
   const reach = async (): Promise<Refusal | undefined> => {
     if (host.over) return undefined;
@@ -126,10 +153,15 @@ export function createCarrier(
     // A candidate has no place for a token, and without a fresh one an expired ticket opens nothing.
     const renews = kept && token;
     if (renews || host.allowed.some((transport) => transport !== "websocket")) {
-      const why = await (kept
-        ? exchanges.send(true, OPEN_MS, true, { wait: 0, token })
-        : exchanges.run([opening()], OPEN_MS));
-      if (why !== UNREACHABLE || exchanges.answered || !host.may("websocket")) return why;
+      const why = await (kept ? rejoin(token) : exchanges.run([opening()], OPEN_MS));
+      if (!isNetwork(why) || exchanges.answered || !host.may("websocket")) return why;
+      const failed = await prove("websocket", kept && !renews ? undefined : opening());
+      const { outcome, ms = 0 } = host.evidence.last("websocket") ?? {};
+      if (!failed || !isNetwork(failed) || why === INTERCEPTED) return failed && why;
+      if (host.evidence.last("poll")?.outcome !== "hung") return failed;
+      if (outcome !== "refused" || ms > NEAR_MS) return failed;
+      host.evidence.note("poll", "credentials", ms);
+      return CREDENTIALS;
     }
     return prove("websocket", kept && !renews ? undefined : opening());
   };
@@ -150,16 +182,20 @@ export function createCarrier(
 
   const recover = async (why: Refusal): Promise<void> => {
     const { code } = why;
-    const retry = code === "superseded" ? "open" : retryOf(code);
+    const retry = why === SUPERSEDED ? "open" : retryOf(code);
     change(establishedAt ? "reconnecting" : "connecting", null, code);
-    if (why !== UNREACHABLE) hooks.trouble(why);
+    if (!QUIET.test(code)) hooks.trouble(why);
     if (retry === "open") session.reset(code !== "session_gone");
     if (retry === "no" || (retry === "token" && !tokens.refuse(code)) || tries >= maxRetries) {
       stop("failed", 0, code);
       session.uplink.end(refusal("failed", `${code}: ${why.message}`));
       return;
     }
-    const delayMs = why.retry_ms ?? backoff(tries++, cap, baseMs, env.random());
+    const [least, most] = PORTAL_MS;
+    const delayMs =
+      isNetwork(why) && why !== UNREACHABLE
+        ? least + env.random() * (most - least)
+        : (why.retry_ms ?? backoff(tries++, cap, baseMs, env.random()));
     await Promise.race([woken(), host.pause(Math.min(delayMs, RETRY_MS_MAX))]);
   };
 
@@ -183,7 +219,9 @@ export function createCarrier(
     }
     const { why } = answer;
     const tookMs = env.now() - sentAt;
-    if (why === UNREACHABLE && tookMs > HOLD_MIN_MS) holdMs = Math.max(HOLD_MIN_MS, wait / 2);
+    if (why === UNREACHABLE && tookMs >= HOLD_MIN_MS) {
+      host.evidence.holdMs = holdMs = Math.max(HOLD_MIN_MS, wait * HOLD_PART);
+    }
     // Answered at once with nothing: neither the network nor the gateway is to be flooded.
     if (!why && !sends && session.count === count && tookMs < GAP_MS) await host.pause(GAP_MS);
     return why;
@@ -211,6 +249,7 @@ export function createCarrier(
     return why ?? restart;
   };
 
+  const evidence = createRecorder(() => env.now());
   const host: Host & Carrier = {
     env,
     base,
@@ -222,7 +261,8 @@ export function createCarrier(
     live: undefined,
     probing: undefined,
     polling: false,
-    exchanges: createExchanges(env, base, session, (output) => host.act(output)),
+    evidence,
+    exchanges: createExchanges(env, base, session, evidence, (output) => host.act(output)),
     wake: () => undefined,
     over: false,
     visible: hooks.visible,
@@ -272,6 +312,9 @@ export function createCarrier(
       closeLive();
       if (host.probing?.stage === "attach") return;
       climb.lost(env.now() - liveAt);
+      if (!why) evidence.note(link.transport, "cut", env.now() - liveAt);
+      // Everything may have stalled at once: the first poll has to be answered soon.
+      quick = true;
       if (why && retryOf(why.code) !== "no") restart = why;
       change("reconnecting", null, why?.code);
       host.wake();
@@ -305,6 +348,8 @@ export function createCarrier(
 
     leave() {
       if (session.ticket) exchanges.beacon();
+      // A page with a WebSocket is not kept for a return; one that returns reaches its session anew.
+      if (host.live?.duplex) closeLive();
     },
 
     use(transports) {

@@ -3,12 +3,13 @@
  * what an answer brings is given to the session, whenever it comes.
  */
 import { type Env, freshName } from "../env.ts";
-import { UNREACHABLE } from "../errors.ts";
+import { INTERCEPTED, isNetwork, UNREACHABLE } from "../errors.ts";
 import { encodeBody } from "../protocol/body.ts";
 import type { FrameUp, LinkUp, Refusal } from "../protocol/frames.ts";
 import type { AttachOptions, Output, Session } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
 import { exchange, parseAnswer } from "../transports/exchange.ts";
+import type { Recorder } from "./evidence.ts";
 
 export interface Exchanges {
   /** Whether a POST was ever answered by the gateway. */
@@ -38,6 +39,7 @@ export function createExchanges(
   env: Env,
   base: string,
   session: Session,
+  evidence: Recorder,
   act: (output: Output | undefined) => Refusal | undefined,
 ): Exchanges {
   const pending = new Set<AbortController>();
@@ -57,7 +59,8 @@ export function createExchanges(
       const reader = session.reader();
       const nonce = freshName(env);
       const url = addressOf(base, nonce, "x");
-      const text = (await exchange(env, url, timeoutMs, pending, frames)) ?? "";
+      const sentAt = env.now();
+      const { text, ok } = (await exchange(env, url, timeoutMs, pending, frames)) ?? { text: "" };
       const answer = parseAnswer(text);
       let why: Refusal | undefined;
       for (const frame of answer) {
@@ -67,9 +70,17 @@ export function createExchanges(
           if (session.isCurrent(reader)) session.opened(frame);
         } else why = act(session.receive(reader, frame, text.length / answer.length)) ?? why;
       }
-      if (reader.at === undefined) why ??= UNREACHABLE;
-      exchanges.answered ||= why !== UNREACHABLE;
-      return session.isCurrent(reader) ? why : undefined;
+      if (reader.at === undefined) why ??= ok ? INTERCEPTED : UNREACHABLE;
+      exchanges.answered ||= !isNetwork(why);
+      if (!session.isCurrent(reader)) return undefined;
+      const tookMs = env.now() - sentAt;
+      const held = frames.some((frame) => "wait" in frame && frame.wait);
+      if (!isNetwork(why)) {
+        if (!held) evidence.rttMs = tookMs;
+        evidence.note("poll", "ok", tookMs);
+      } else if (ok) evidence.note("poll", "intercepted", tookMs);
+      else evidence.note("poll", tookMs >= timeoutMs ? "hung" : held ? "cut" : "refused", tookMs);
+      return why;
     },
     beacon() {
       const frames: FrameUp[] = [session.attach(false), { l: "leaving" }];

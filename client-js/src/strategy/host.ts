@@ -3,6 +3,7 @@ import type { State, Transport } from "../api.ts";
 import type { Env } from "../env.ts";
 import type { LinkUp, Refusal } from "../protocol/frames.ts";
 import type { Output, Session } from "../session/session.ts";
+import type { Recorder } from "./evidence.ts";
 import type { Exchanges } from "./exchanges.ts";
 import type { Link } from "./link.ts";
 import type { Tokens } from "./tokens.ts";
@@ -27,6 +28,7 @@ export interface Host {
   readonly session: Session;
   readonly tokens: Tokens;
   readonly exchanges: Exchanges;
+  readonly evidence: Recorder;
   state: State;
   /** The transports that may be used, best first. */
   allowed: readonly Transport[];

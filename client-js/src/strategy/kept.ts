@@ -60,7 +60,12 @@ export function createKeeper(
       attempt((storage) => {
         const stored: Stored = JSON.parse(`${storage.getItem(key)}`);
         const { channels, ticket, hello, now } = stored;
-        for (const { ch, since, durable } of channels) if (durable) keeper.positions.set(ch, since);
+        for (const { ch, since, durable } of channels) {
+          if (!durable) continue;
+          keeper.positions.set(ch, since);
+          // The gateway joins every session of a user to it, so the page may never name it.
+          if (ch.startsWith("@user:")) subs.set(ch, subscription(ch, false, since));
+        }
         if (!ticket || env.now() - now >= (hello.window_ms as number)) return;
         session.resume(stored);
         for (const kept of channels)

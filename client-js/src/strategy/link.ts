@@ -55,11 +55,20 @@ export function openLink(
   let via = "";
   let echo: string | undefined;
   let timer: unknown;
+  /** When it began, and whether it opened. */
+  const startedAt = env.now();
+  let opened = false;
+  let expired = false;
 
   const step = (stage: Link["stage"], withinMs?: number): void => {
     link.stage = stage;
     env.clearTimeout(timer);
-    if (withinMs) timer = env.setTimeout(() => link.ended(), withinMs);
+    if (withinMs) {
+      timer = env.setTimeout(() => {
+        expired = true;
+        link.ended();
+      }, withinMs);
+    }
   };
 
   const sendEcho = (): void => {
@@ -91,6 +100,7 @@ export function openLink(
       }
     },
     adopted() {
+      if (link.stage !== "live") host.evidence.note(transport, "ok", env.now() - startedAt);
       step("live");
       settle();
     },
@@ -101,6 +111,10 @@ export function openLink(
     },
     ended(why) {
       if (link.stage === "over") return;
+      if (link.stage !== "live" && !why) {
+        const outcome = opened ? "opened_dead" : expired ? "hung" : "refused";
+        host.evidence.note(transport, outcome, env.now() - startedAt);
+      }
       settle(why ?? UNREACHABLE);
       link.close();
       host.lost(link, why);
@@ -118,7 +132,10 @@ export function openLink(
     addressOf(host.base, nonce, KINDS[transport]),
     first ?? { l: "candidate", v: 1, ticket: session.ticket },
     {
-      opened: () => step("open", STEP_MS),
+      opened() {
+        opened = true;
+        step("open", STEP_MS);
+      },
       ended: link.ended,
       frame(frame, chars) {
         if (frame.l !== "hello" && frame.l !== "echo") {

@@ -127,6 +127,7 @@ export function connectShared(url: string, options: ShareOptions = {}): Client {
     use: (transports) => group.post({ transports }),
     cut: () => group.post({ cut: true }),
     away: inner.away,
+    evidence: inner.evidence,
     presence: inner.presence,
     feedTicket: inner.feedTicket,
     async close() {

@@ -3,7 +3,7 @@ import type { FrameDown, FrameUp, Refusal } from "../protocol/frames.ts";
 
 /** Told what happens on a connection. After `ended` nothing more is told. */
 export interface Listener {
-  /** The first frame is being sent. */
+  /** The way down is open: a WebSocket is, or the headers of a stream came. */
   opened(): void;
   /** One frame came. `chars`: the length of its text. */
   frame(frame: FrameDown, chars: number): void;

@@ -14,8 +14,15 @@ export async function request(
   return env.fetch?.(url, { ...form, cache: "no-store", signal });
 }
 
+/** A complete answer. */
+export interface Answer {
+  text: string;
+  /** Whether its status says success. */
+  ok: boolean;
+}
+
 /**
- * The text of a complete answer; `undefined` where none came.
+ * The complete answer; `undefined` where none came.
  * @param pending has the request's controller while it is under way.
  */
 export async function exchange(
@@ -24,17 +31,17 @@ export async function exchange(
   timeoutMs: number,
   pending: Set<AbortController>,
   frames?: readonly FrameUp[],
-): Promise<string | undefined> {
+): Promise<Answer | undefined> {
   const control = new AbortController();
   pending.add(control);
   const timer = env.setTimeout(() => control.abort(), timeoutMs);
   // The code in the body decides, not the status: proxies change it (M9).
-  const text = await request(env, url, control.signal, frames)
-    .then((response) => response?.text())
+  const answer = await request(env, url, control.signal, frames)
+    .then(async (response) => response && { text: await response.text(), ok: response.ok })
     .catch(() => undefined);
   env.clearTimeout(timer);
   pending.delete(control);
-  return text;
+  return answer;
 }
 
 /** Reads an answer: an array of frames, or the one `error` of a refusal. */

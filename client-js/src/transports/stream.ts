@@ -15,6 +15,7 @@ export function openStream(env: Env, url: string, first: FrameUp, listener: List
   const read = async (): Promise<void> => {
     // Where there is nothing to read from it throws, which ends it.
     const { body } = (await request(env, url, signal, [first])) as Response;
+    if (!signal.aborted) listener.opened();
     const reader = (body as ReadableStream<Uint8Array>).getReader();
     const decoder = new TextDecoder();
     const lines = lineReader();

@@ -129,7 +129,7 @@ export class Gateway {
       case "history":
         return session.push({ t: "ok", re, ...this.page(frame) });
       case "presence": {
-        const users = { u1: { state: "online", last_seen: 5 } };
+        const users = { u1: { state: "online", sessions: 2, last_seen: 5 } };
         const member = { id: "me", state: "online" };
         const channels = (frame.chs ?? []).map((ch) => [ch, { n: 1, members: [member] }]);
         return session.push({ t: "ok", re, users, channels: Object.fromEntries(channels) });

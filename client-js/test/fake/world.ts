@@ -12,8 +12,11 @@ import { Clock } from "./clock.ts";
 import { Gateway } from "./gateway.ts";
 import type { Down, GatewaySession, Sink } from "./session.ts";
 
-/** What the network does to one kind of connection. `swallow`: it opens, and nothing comes down. */
-export type Fate = "ok" | "refuse" | "hang" | "swallow";
+/**
+ * What the network does to one kind of connection. `swallow`: it opens, and nothing comes down. `portal`:
+ * a page of its own is the answer.
+ */
+export type Fate = "ok" | "refuse" | "hang" | "swallow" | "portal";
 
 /** Milliseconds each way. */
 const LATENCY_MS = 10;
@@ -32,6 +35,8 @@ export class World {
   /** What was requested: kinds in order. */
   readonly requests: string[] = [];
   connecting = 0;
+  /** Requests that go into a dead connection before one comes through. */
+  stalls = 0;
   pageVisible = true;
   private readonly cuts = new Set<() => void>();
   private readonly listeners = new Set<[PageEvent, (persisted: boolean) => void]>();
@@ -131,7 +136,11 @@ export class World {
       this.cuts.add(fail);
       init.signal?.addEventListener("abort", fail);
       if (fate === "refuse") this.later(fail);
-      if (fate === "refuse" || fate === "hang") return;
+      if (fate === "refuse" || fate === "hang" || this.stalls-- > 0) return;
+      if (fate === "portal") {
+        this.later(() => resolve(new Response("<title>Log in</title>")));
+        return;
+      }
       const frames = decode(String(init.body));
       this.later(() => {
         if (!this.cuts.has(fail)) return;
