@@ -87,6 +87,23 @@ pub trait Engine: Send + Sync + 'static {
         idle: Duration,
     ) -> Op<'a, ()>;
 
+    /// The same, if this incarnation is who asserts the member.
+    fn withdraw<'a>(
+        &'a self,
+        channel: &'a Channel,
+        member: &'a MemberId,
+        fence: u64,
+        of: &'a Incarnation,
+    ) -> Op<'a, ()>;
+
+    /// What the store holds as asserted by an incarnation, a part at a time: the first is 0, `None` comes
+    /// after the last. It may name members that are asserted by another by now, or by nobody.
+    fn asserted<'a>(
+        &'a self,
+        incarnation: &'a Incarnation,
+        part: u16,
+    ) -> Op<'a, Option<Vec<(Channel, MemberId)>>>;
+
     /// Who is in a channel.
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot>;
 

@@ -300,8 +300,8 @@ pub enum Delivery {
         /// Changes of presence.
         members: bool,
     },
-    /// The store lost what this node had asserted: its members are to be listed again
-    /// ([`Entrance::again`]).
+    /// The store may have lost changes of presence: this node's members are to be listed again
+    /// ([`Entrance::again`]), and what it holds of this node beside them is to be withdrawn.
     Lost,
     /// A message of another node to this one.
     Control(Bytes),

@@ -28,6 +28,7 @@ pub mod subscribe;
 pub mod tickets;
 
 mod admission;
+mod audit;
 mod commands;
 mod effects;
 mod endings;
@@ -99,6 +100,8 @@ pub struct Gateway {
     admission: Admission,
     endings: Endings,
     snapshots: Snapshots,
+    /// One audit of presence at a time.
+    audits: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
     last_conn: AtomicU64,
     draining: AtomicBool,
@@ -134,6 +137,7 @@ impl Gateway {
             admission: Admission::default(),
             endings: Endings::default(),
             snapshots: Snapshots::default(),
+            audits: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             last_conn: AtomicU64::new(0),
             draining: AtomicBool::new(false),

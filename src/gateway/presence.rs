@@ -5,25 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use serde_json::value::RawValue;
 use tokio::time::sleep;
 
 use crate::auth::Identity;
 use crate::config::grants::Right;
 use crate::config::namespaces::Presence;
-use crate::engine::types::{EngineError, Entrance, MemberId, PresenceSnapshot, PresenceState};
+use crate::engine::types::{EngineError, MemberId, PresenceSnapshot, PresenceState};
 use crate::protocol::channel::Channel;
 use crate::protocol::down::{self, SessionDown};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::session::Millis;
-use crate::session::input::Effect;
 use crate::telemetry::clock::now_ms;
 
 use super::Gateway;
 use super::driver::Driver;
-use super::effects::{self, lists};
+use super::effects::lists;
 use super::rules::Rules;
 use super::subscribe::engine_refusal;
 
@@ -161,28 +159,8 @@ fn count_frame(ch: &Channel, snapshot: &PresenceSnapshot) -> Frame {
     SessionDown::Count { ch, v: snapshot.version, n: snapshot.count }.encode()
 }
 
-/// Members that are listed again at once, after the store lost them.
-const AGAIN_AT_ONCE: usize = 64;
-
-/// Lists every member of this node again, telling nobody: the store lost them (contract R5).
-pub(super) async fn assert_again(gateway: Arc<Gateway>) {
-    let drivers = futures::stream::iter(gateway.registry.all());
-    drivers.for_each_concurrent(AGAIN_AT_ONCE, list_again).await;
-}
-
-async fn list_again(driver: Arc<Driver>) {
-    for effect in driver.with(|session| session.reassert()) {
-        let Effect::Join { channel, away } = effect else { continue };
-        let member = effects::member(&driver, away);
-        let how = Entrance { again: true, ..Entrance::default() };
-        if let Err(error) = driver.gateway.engine.join(&channel, member, how).await {
-            tracing::warn!(%error, "a member could not be listed again");
-        }
-    }
-}
-
 /// Between two looks at an engine that is away.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// Takes a session off a channel's list, whose client was seen last at `seen`. Whose client could not
 /// come back because the engine was away has its grace anew once it is there again (contract R2).

@@ -9,16 +9,17 @@ use crate::protocol::channel::Channel;
 use crate::protocol::down::{self, SessionDown};
 use crate::protocol::frame::Frame;
 
-use super::presence::{self, counts_only};
+use super::presence::counts_only;
 use super::rules::Rules;
-use super::{Gateway, control};
+use super::{Gateway, audit, control};
 
 /// Runs until the engine is gone.
 pub async fn run(gateway: Arc<Gateway>, mut deliveries: Deliveries) {
     while let Some(delivery) = deliveries.recv().await {
         let Some(delivery) = control::take(&gateway, delivery) else { continue };
         match delivery {
-            Delivery::Lost => gateway.spawn(presence::assert_again(Arc::clone(&gateway))),
+            // Not a task that the end of the node waits for: it is done by its lease's end then.
+            Delivery::Lost => drop(tokio::spawn(audit::audit(Arc::clone(&gateway)))),
             other => {
                 if let Some(post) = post(&gateway, other) {
                     gateway.fanout.post(post).await;

@@ -87,6 +87,7 @@ macro_rules! conformance {
                 a_user_who_left_was_last_seen_then,
                 of_several_devices_the_one_that_was_seen_last_counts,
                 members_who_are_asserted_again_make_presence_whole,
+                what_a_node_asserts_can_be_read_and_withdrawn_by_it_alone,
             }
             lease {
                 members_of_a_lapsed_node_leave_once,

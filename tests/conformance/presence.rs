@@ -284,3 +284,37 @@ pub async fn a_seat_names_the_node_and_the_beginning(harness: &impl Harness) {
     assert_eq!((seats[0].state, seats[1].state), (Online, Away));
     assert!(seats[1].since + 5000 <= seats[0].since, "the first assertion counts");
 }
+
+/// Everything that the store holds as asserted by a node.
+async fn asserted(it: &Fixture, node: &str) -> Vec<String> {
+    let (mut all, of) = (Vec::new(), incarnation(node));
+    for part in 0..=u16::MAX {
+        let Some(found) = it.engine.asserted(&of, part).await.unwrap() else { break };
+        all.extend(found.into_iter().map(|(channel, id)| format!("{channel} {}", id.0)));
+    }
+    all.sort_unstable();
+    all
+}
+
+// spec: R1
+pub async fn what_a_node_asserts_can_be_read_and_withdrawn_by_it_alone(harness: &impl Harness) {
+    let mut it = watched(harness).await;
+    let (room, of) = (channel(ROOM), incarnation("node"));
+    join(&it, "m1", 1, Online, "").await;
+    it.join(&channel("room:b"), member("m1", 2, Online, "")).await.unwrap();
+    join(&it, "m2", 5, Online, "").await;
+    let other = Member { incarnation: incarnation("n2"), ..member("m3", 1, Online, "") };
+    it.join(&room, other).await.unwrap();
+    assert_eq!(asserted(&it, "node").await, ["room:a m1", "room:a m2", "room:b m1"]);
+    assert_eq!(asserted(&it, "n2").await, ["room:a m3"]);
+    let it_was = |id: &str| MemberId(id.into());
+    // Of another node, and one that came back under a higher fence.
+    it.engine.withdraw(&room, &it_was("m3"), 9, &of).await.unwrap();
+    it.engine.withdraw(&room, &it_was("m2"), 4, &of).await.unwrap();
+    it.engine.withdraw(&room, &it_was("m1"), 1, &of).await.unwrap();
+    it.engine.withdraw(&room, &it_was("nobody"), 1, &of).await.unwrap();
+    for _ in 0..3 {
+        assert!(matches!(it.next_change().await.2, PresenceChange::Join(_)));
+    }
+    assert_eq!(it.next_change().await, (4, 2, PresenceChange::Leave(it_was("m1"))));
+}

@@ -164,7 +164,10 @@ async fn a_node_that_wakes_after_its_lease_removes_nothing_newer() {
     let redis = Redis::start();
     let stage = Stage::start(&redis.url()).await;
     stage.fleet.nodes[0].stop();
-    stage.run(30 * SECOND).await;
+    stage.run(3 * SECOND).await;
+    stage.fleet.shun(0, true);
+    stage.run(27 * SECOND).await;
     stage.fleet.nodes[0].cont();
+    stage.fleet.shun(0, false);
     stage.finish("7 SIGSTOP of a node for 30 s").await;
 }

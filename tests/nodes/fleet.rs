@@ -156,6 +156,22 @@ impl Engine for View {
     ) -> Op<'a, ()> {
         self.shared.engine.leave(channel, member, fence, idle)
     }
+    fn withdraw<'a>(
+        &'a self,
+        channel: &'a Channel,
+        member: &'a MemberId,
+        fence: u64,
+        of: &'a Incarnation,
+    ) -> Op<'a, ()> {
+        self.shared.engine.withdraw(channel, member, fence, of)
+    }
+    fn asserted<'a>(
+        &'a self,
+        incarnation: &'a Incarnation,
+        part: u16,
+    ) -> Op<'a, Option<Vec<(Channel, MemberId)>>> {
+        self.shared.engine.asserted(incarnation, part)
+    }
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot> {
         self.shared.engine.members(channel)
     }

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::client::PATIENCE;
 use super::http::Request;
 use super::redis::free_port;
-use super::server::{Launched, Servers, Setup, launch};
+use super::server::{Launched, Servers, Setup, Shunned, launch};
 
 /// A node. Killed when dropped.
 pub struct Node {
@@ -128,13 +128,14 @@ impl Drop for Node {
 pub struct Fleet {
     /// The nodes.
     pub nodes: Vec<Node>,
+    shunned: Shunned,
 }
 
 impl Fleet {
     /// Starts a node over each of these engines and waits until all are ready.
     pub async fn start(setup: &Setup, engines: &[String]) -> Self {
         let nodes = engines.iter().map(|engine| Node::start(setup, engine)).collect();
-        let fleet = Self { nodes };
+        let fleet = Self { nodes, shunned: Shunned::default() };
         for node in &fleet.nodes {
             node.wait_until_ready().await;
         }
@@ -143,6 +144,18 @@ impl Fleet {
 
     /// All of them, for clients: each request goes to one at random.
     pub fn servers(&self) -> Servers {
-        Servers::of(&self.nodes.iter().map(|node| node.address).collect::<Vec<_>>())
+        let nodes: Vec<_> = self.nodes.iter().map(|node| node.address).collect();
+        Servers::of(&nodes).but(&self.shunned)
+    }
+
+    /// From here on no client is sent to a node, or is again: what a balancer does whose health checks
+    /// are not answered, or are.
+    pub fn shun(&self, node: usize, yes: bool) {
+        let (address, mut shunned) = (self.nodes[node].address, self.shunned.lock().unwrap());
+        if yes {
+            shunned.insert(address)
+        } else {
+            shunned.remove(&address)
+        };
     }
 }

@@ -1,14 +1,15 @@
 //! The server as a process of its own, on a port that the system gives.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rand::seq::IndexedRandom as _;
+use rand::seq::IteratorRandom as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use toml::Table;
@@ -72,7 +73,8 @@ impl Setup {
     /// Starts a server with it, for tests that take one or several alike.
     pub fn servers(self) -> Servers {
         let server = self.start();
-        Servers { addresses: vec![server.address].into(), own: Some(Arc::new(server)) }
+        let address = server.address;
+        Servers { own: Some(Arc::new(server)), ..Servers::of(&[address]) }
     }
 }
 
@@ -191,25 +193,35 @@ impl Drop for Server {
 #[derive(Clone)]
 pub struct Servers {
     addresses: Arc<[SocketAddr]>,
+    /// Those that nothing is sent to.
+    shunned: Shunned,
     own: Option<Arc<Server>>,
 }
+
+/// Servers that a balancer has seen not to answer.
+pub type Shunned = Arc<Mutex<HashSet<SocketAddr>>>;
 
 impl Servers {
     /// Those of the environment, or one that is started.
     pub fn suite() -> Self {
         let Ok(list) = std::env::var(SERVERS) else { return Setup::suite().servers() };
         let parse = |address: &str| address.trim().parse().expect("an address in the list");
-        Self { addresses: list.split(',').map(parse).collect(), own: None }
+        Self::of(&list.split(',').map(parse).collect::<Vec<_>>())
     }
 
     /// Those at these addresses.
     pub fn of(addresses: &[SocketAddr]) -> Self {
-        Self { addresses: addresses.into(), own: None }
+        Self { addresses: addresses.into(), shunned: Shunned::default(), own: None }
+    }
+
+    /// The same, without those that are shunned, whenever that changes.
+    pub fn but(self, shunned: &Shunned) -> Self {
+        Self { shunned: Arc::clone(shunned), ..self }
     }
 
     /// One of them alone: for what only connections of one node can show.
     pub fn one(self) -> Self {
-        Self { addresses: vec![self.pick()].into(), own: self.own }
+        Self { addresses: vec![self.pick()].into(), ..self }
     }
 
     /// Where they listen.
@@ -219,7 +231,9 @@ impl Servers {
 
     /// One of them.
     pub fn pick(&self) -> SocketAddr {
-        *self.addresses.choose(&mut rand::rng()).expect("at least one server")
+        let shunned = self.shunned.lock().unwrap();
+        let good = self.addresses.iter().filter(|address| !shunned.contains(address));
+        *good.choose(&mut rand::rng()).expect("at least one server")
     }
 
     /// The one that the test started.

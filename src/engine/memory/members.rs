@@ -62,6 +62,11 @@ impl Members {
         Some(PresenceChange::Leave(id.clone()))
     }
 
+    /// Whether this incarnation asserts a member.
+    pub(super) fn is_of(&self, id: &MemberId, incarnation: &Incarnation) -> bool {
+        self.by_id.get(id).is_some_and(|(member, _)| member.incarnation == *incarnation)
+    }
+
     /// The members that an incarnation asserts, with their fences.
     pub(super) fn of(&self, incarnation: &Incarnation) -> Vec<(MemberId, u64)> {
         let of = |member: &&Member| member.incarnation == *incarnation;

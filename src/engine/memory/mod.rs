@@ -40,6 +40,7 @@ use self::cell::Cell;
 use self::eviction::Eviction;
 use self::lease::Leases;
 use self::parked::Parked;
+use self::presence::{Exit, LAPSED_IDLE};
 use self::publish::ANSWER_WITHIN;
 pub use self::settings::{EVENT_BYTES, MemorySettings, MemoryStats};
 use self::shards::Shards;
@@ -159,7 +160,28 @@ impl Engine for MemoryEngine {
         fence: u64,
         idle: Duration,
     ) -> Op<'a, ()> {
-        Box::pin(self.exit(channel, member, fence, idle))
+        Box::pin(self.exit(channel, member, Exit { fence, of: None, idle }))
+    }
+
+    fn withdraw<'a>(
+        &'a self,
+        channel: &'a Channel,
+        member: &'a MemberId,
+        fence: u64,
+        of: &'a Incarnation,
+    ) -> Op<'a, ()> {
+        Box::pin(self.exit(channel, member, Exit { fence, of: Some(of), idle: LAPSED_IDLE }))
+    }
+
+    fn asserted<'a>(
+        &'a self,
+        incarnation: &'a Incarnation,
+        part: u16,
+    ) -> Op<'a, Option<Vec<(Channel, MemberId)>>> {
+        Box::pin(async move {
+            let all = (part == 0).then(|| self.members_of(incarnation));
+            Ok(all.map(|all| all.into_iter().map(|(channel, id, _)| (channel, id)).collect()))
+        })
     }
 
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot> {

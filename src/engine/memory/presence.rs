@@ -17,7 +17,18 @@ use super::members::Members;
 use super::settings::admit;
 
 /// How long ago a member was seen at least whose node's lease and grace are over.
-const LAPSED_IDLE: Duration = Duration::from_secs(16);
+pub(super) const LAPSED_IDLE: Duration = Duration::from_secs(16);
+
+/// Which member leaves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Exit<'a> {
+    /// Its highest fence.
+    pub(super) fence: u64,
+    /// Who must assert it; anyone where there is none.
+    pub(super) of: Option<&'a Incarnation>,
+    /// How long ago it was seen.
+    pub(super) idle: Duration,
+}
 
 /// Broadcasts a change of a channel's members, if this node wants it.
 fn tell(
@@ -65,13 +76,15 @@ impl MemoryEngine {
         &self,
         channel: &Channel,
         member: &MemberId,
-        fence: u64,
-        idle: Duration,
+        Exit { fence, of, idle }: Exit<'_>,
     ) -> Result<(), EngineError> {
         let room = self.reserve(1).await?;
         let mut shard = self.shards.lock(channel);
         let now = self.clock.now();
         let Some(cell) = shard.channels.get_mut(channel) else { return Ok(()) };
+        if of.is_some_and(|of| cell.members().is_none_or(|all| !all.is_of(member, of))) {
+            return Ok(());
+        }
         let Some(change) = cell.leave(member, fence) else { return Ok(()) };
         cell.touch(now);
         self.shards.counts.members.fetch_sub(1, Relaxed);
@@ -118,7 +131,8 @@ impl MemoryEngine {
     pub(super) async fn sweep_lapsed(&self) {
         for incarnation in self.leases.lapsed(self.clock.now()) {
             for (channel, member, fence) in self.members_of(&incarnation) {
-                if self.exit(&channel, &member, fence, LAPSED_IDLE).await.is_err() {
+                let exit = Exit { fence, of: None, idle: LAPSED_IDLE };
+                if self.exit(&channel, &member, exit).await.is_err() {
                     return;
                 }
             }
@@ -126,7 +140,7 @@ impl MemoryEngine {
         }
     }
 
-    fn members_of(&self, incarnation: &Incarnation) -> Vec<(Channel, MemberId, u64)> {
+    pub(super) fn members_of(&self, incarnation: &Incarnation) -> Vec<(Channel, MemberId, u64)> {
         let mut found = Vec::new();
         for shard in self.shards.iter() {
             for (channel, cell) in &shard.lock().channels {

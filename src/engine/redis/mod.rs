@@ -174,6 +174,24 @@ impl Engine for RedisEngine {
         Box::pin(self.store.exit(channel, member, Exit { fence: Some(fence), of: None, idle }))
     }
 
+    fn withdraw<'a>(
+        &'a self,
+        channel: &'a Channel,
+        member: &'a MemberId,
+        fence: u64,
+        of: &'a Incarnation,
+    ) -> Op<'a, ()> {
+        Box::pin(self.store.withdrawn(channel, member, fence, of))
+    }
+
+    fn asserted<'a>(
+        &'a self,
+        incarnation: &'a Incarnation,
+        part: u16,
+    ) -> Op<'a, Option<Vec<(Channel, MemberId)>>> {
+        Box::pin(self.store.asserted_in(part, incarnation))
+    }
+
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot> {
         Box::pin(async move {
             if self.backplane.is_settling() {

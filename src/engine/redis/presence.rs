@@ -22,8 +22,8 @@ const SWEPT_AT_ONCE: usize = 100;
 /// Partitions that are swept at once.
 const PARTITIONS_AT_ONCE: usize = 32;
 
-/// How long ago a member was seen at least whose node's lease and grace are over.
-const LAPSED_IDLE: Duration = Duration::from_secs(16);
+/// How long ago a member was seen at least whose node's lease and grace are over, or whose leave was lost.
+pub(super) const LAPSED_IDLE: Duration = Duration::from_secs(16);
 
 /// Which member leaves.
 pub(super) struct Exit<'a> {
@@ -102,6 +102,19 @@ impl Store {
             self.unassert(channel, member, &Incarnation(incarnation.into())).await;
         }
         Ok(())
+    }
+
+    /// Removes a member if this incarnation asserts it. That it did is not forgotten: a member that comes
+    /// back meanwhile has said so under the same name.
+    pub(super) async fn withdrawn(
+        &self,
+        channel: &Channel,
+        member: &MemberId,
+        fence: u64,
+        of: &Incarnation,
+    ) -> Result<(), EngineError> {
+        let how = Exit { fence: Some(fence), of: Some(of), idle: LAPSED_IDLE };
+        self.exit(channel, member, how).await
     }
 
     /// Forgets that an incarnation asserted a member. What is not forgotten is found by its sweep.
@@ -192,6 +205,26 @@ impl Store {
         Ok(found)
     }
 
+    /// What a partition holds as asserted by an incarnation; nothing beyond the last.
+    pub(super) async fn asserted_in(
+        &self,
+        partition: u16,
+        of: &Incarnation,
+    ) -> Result<Option<Vec<(Channel, MemberId)>>, EngineError> {
+        if partition >= PARTITIONS {
+            return Ok(None);
+        }
+        let unavailable = EngineError::Unavailable;
+        let server = self.caller.router.of(partition).ok_or(unavailable)?;
+        let [asserts, _] = self.keys.assertions(partition, of);
+        let mut read = pipe();
+        read.cmd("SMEMBERS").arg(asserts);
+        let values = self.caller.pipeline(&server, &read).await?;
+        let entries = values.into_iter().next().map(redis::from_redis_value::<Vec<String>>);
+        let entries = entries.transpose().map_err(|_| EngineError::Unavailable)?;
+        Ok(Some(entries.unwrap_or_default().iter().filter_map(|entry| asserted(entry)).collect()))
+    }
+
     /// Removes what an incarnation asserted whose lease and grace are over; its own marks keep it
     /// from ever being used again. Repeats are harmless: the removal alone is told.
     pub(super) async fn sweep(&self, incarnation: &Incarnation) -> Result<(), EngineError> {
@@ -217,11 +250,9 @@ impl Store {
                 return Ok(());
             }
             for entry in &entries {
-                if let Some((channel, member)) = entry.split_once('\n')
-                    && let Ok(channel) = Channel::parse(channel)
-                {
+                if let Some((channel, member)) = asserted(entry) {
                     let how = Exit { fence: None, of: Some(of), idle: LAPSED_IDLE };
-                    self.exit(&channel, &MemberId(member.into()), how).await?;
+                    self.exit(&channel, &member, how).await?;
                 }
             }
             done = entries;
@@ -231,6 +262,11 @@ impl Store {
 
 fn assertion(channel: &Channel, member: &MemberId) -> String {
     format!("{}\n{}", channel.as_str(), member.0)
+}
+
+fn asserted(entry: &str) -> Option<(Channel, MemberId)> {
+    let (channel, member) = entry.split_once('\n')?;
+    Some((Channel::parse(channel).ok()?, MemberId(member.into())))
 }
 
 struct Listed {

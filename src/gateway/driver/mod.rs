@@ -378,7 +378,7 @@ impl Mailbox for Driver {
 /// Above every fence of an owner before, without shared state: a node that goes on with another's
 /// session begins after that one's lease, so by less than that may their clocks differ. Below 2^53
 /// until the year 2248, so that a store that counts in doubles keeps the order.
-fn first_fence() -> u64 {
+pub(super) fn first_fence() -> u64 {
     wall_ms() << 10
 }
 

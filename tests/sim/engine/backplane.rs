@@ -234,11 +234,9 @@ impl Backplane {
         if let Some(before) = known.replace(found)
             && before != found
         {
-            if before.1 != found.1 {
-                carried.members_at = Some(Instant::now() + SETTLE);
-                *self.settles.lock() = carried.members_at;
-                self.deliver(Delivery::Lost).await;
-            }
+            carried.members_at = Some(Instant::now() + SETTLE);
+            *self.settles.lock() = carried.members_at;
+            self.deliver(Delivery::Lost).await;
             carried.doubted = carried.held.iter().cloned().collect();
         }
         Ok(())

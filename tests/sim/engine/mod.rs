@@ -133,6 +133,29 @@ impl Engine for SimEngine {
         })
     }
 
+    fn withdraw<'a>(
+        &'a self,
+        channel: &'a Channel,
+        member: &'a MemberId,
+        fence: u64,
+        of: &'a Incarnation,
+    ) -> Op<'a, ()> {
+        let (channel, member, of) = (channel.clone(), member.clone(), of.clone());
+        self.op(move |store| {
+            store.withdraw(&channel, &member, fence, &of);
+            Ok(())
+        })
+    }
+
+    fn asserted<'a>(
+        &'a self,
+        incarnation: &'a Incarnation,
+        part: u16,
+    ) -> Op<'a, Option<Vec<(Channel, MemberId)>>> {
+        let incarnation = incarnation.clone();
+        self.read(move |store| (part == 0).then(|| store.asserted(&incarnation)))
+    }
+
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot> {
         let channel = channel.clone();
         self.read(move |store| store.snapshot(&channel))

@@ -141,10 +141,6 @@ impl Cell {
         of.map(|member| (member.id.clone(), member.fence)).collect()
     }
 
-    pub(crate) fn takes_members_of(&mut self, other: &Self) {
-        (self.version, self.members) = (other.version, other.members.clone());
-    }
-
     pub(crate) fn count(&self) -> usize {
         self.members.len()
     }

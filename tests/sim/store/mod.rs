@@ -90,15 +90,10 @@ impl Store {
         self.replica = Some(self.data.clone());
     }
 
-    /// The replica is the store now. It has all of presence, leases and records: no node repairs what
-    /// a failover loses of these.
+    /// The replica is the store now. It has all of leases and records: no node repairs what a failover
+    /// loses of these.
     pub(crate) fn fail_over(&mut self) {
         let Some(mut replica) = self.replica.take() else { return };
-        for (channel, cell) in &self.data.cells {
-            let (epoch, generation) = (Epoch::from_random(self.rng.random()), self.generation);
-            let kept = replica.cells.entry(channel.clone());
-            kept.or_insert_with(|| Cell::new(epoch, generation)).takes_members_of(cell);
-        }
         replica.leases = std::mem::take(&mut self.data.leases);
         self.data = replica;
         self.generation += 1;
@@ -290,6 +285,30 @@ impl Store {
         if let Some(change) = self.cell(channel).leave(id, fence) {
             self.changed(channel, change);
         }
+    }
+
+    /// The same, if this incarnation asserts it.
+    pub(crate) fn withdraw(
+        &mut self,
+        channel: &Channel,
+        id: &MemberId,
+        fence: u64,
+        of: &Incarnation,
+    ) {
+        if self.cell(channel).member(id).is_some_and(|member| member.incarnation == *of) {
+            self.leave(channel, id, fence);
+        }
+    }
+
+    /// What an incarnation asserts.
+    pub(crate) fn asserted(&mut self, of: &Incarnation) -> Vec<(Channel, MemberId)> {
+        let channels: Vec<_> = self.data.cells.keys().cloned().collect();
+        let mut found = Vec::new();
+        for channel in channels {
+            let members = self.cell(&channel).of(&of.0);
+            found.extend(members.into_iter().map(|(id, _)| (channel.clone(), id)));
+        }
+        found
     }
 
     pub(crate) fn snapshot(&mut self, channel: &Channel) -> PresenceSnapshot {

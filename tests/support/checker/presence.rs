@@ -10,6 +10,8 @@ use super::Verdict;
 struct Seen<'a> {
     v: u64,
     there: HashSet<&'a str>,
+    /// Who was seen to leave.
+    left: HashSet<&'a str>,
 }
 
 /// Judges it: each session of the run that was never closed is taken to have come back in time.
@@ -84,8 +86,10 @@ pub(super) fn check_fleet(history: &[Record], verdict: &mut Verdict) {
     let mut closed: HashSet<&str> = HashSet::new();
     let mut reads: HashSet<(&str, &str)> = HashSet::new();
     let mut seen: BTreeMap<(&str, &str), Seen<'_>> = BTreeMap::new();
+    let (mut losses, mut back) = (0, HashMap::<(&str, &str), HashSet<u64>>::new());
     for record in history {
         match record {
+            Record::LossBegins { .. } => losses += 1,
             Record::Opened { client, member } => {
                 member_of.insert(client, member);
             }
@@ -102,7 +106,16 @@ pub(super) fn check_fleet(history: &[Record], verdict: &mut Verdict) {
                 }
                 list.v = *v;
                 match change {
-                    Change::Members(all) => list.there = all.iter().map(String::as_str).collect(),
+                    Change::Members(all) => {
+                        list.there = all.iter().map(String::as_str).collect();
+                        // Where the store lost a leave, who left is back and leaves once more; the versions
+                        // of before the loss are given again.
+                        for member in all.iter().filter(|_| losses > 0) {
+                            if list.left.remove(member.as_str()) {
+                                back.entry((ch, member)).or_default().insert(losses);
+                            }
+                        }
+                    }
                     Change::Update(_) => {}
                     Change::Join(member) => {
                         list.there.insert(member);
@@ -110,6 +123,7 @@ pub(super) fn check_fleet(history: &[Record], verdict: &mut Verdict) {
                     }
                     Change::Leave(member) => {
                         list.there.remove(member.as_str());
+                        list.left.insert(member);
                         leaves.entry((ch, member)).or_default().insert(*v);
                     }
                 }
@@ -118,7 +132,8 @@ pub(super) fn check_fleet(history: &[Record], verdict: &mut Verdict) {
         }
     }
     for ((ch, member), left) in leaves {
-        let joined = joins.get(&(ch, member)).map_or(1, HashSet::len).max(1);
+        let came = joins.get(&(ch, member)).map_or(1, HashSet::len).max(1);
+        let joined = came + back.get(&(ch, member)).map_or(0, HashSet::len);
         verdict.unless(left.len() <= joined, "R1", || {
             format!("{member} joined {ch} {joined} times and left it at {left:?}")
         });

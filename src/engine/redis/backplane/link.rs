@@ -215,10 +215,11 @@ impl<'a> Carried<'a> {
         if let Some((generation, mark)) = self.known.replace(found.clone()) {
             if mark != found.1 {
                 tracing::warn!(server = %self.server.name, "Redis lost its data");
-                self.members_at = Some(Instant::now() + super::SETTLE);
-                self.shared.lost().await;
             }
             if mark != found.1 || generation != found.0 {
+                // A restart or a failover may have lost the last changes.
+                self.members_at = Some(Instant::now() + super::SETTLE);
+                self.shared.lost().await;
                 self.doubt();
             }
         }

@@ -1,0 +1,110 @@
+//! After the store may have lost changes of presence (a restart, a failover): the members of this node
+//! are listed again, and what is listed of this node beside them is withdrawn (contract R1, R5).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::time::sleep;
+
+use crate::engine::types::{EngineError, Entrance, Incarnation, MemberId};
+use crate::protocol::channel::Channel;
+use crate::session::input::Effect;
+
+use super::Gateway;
+use super::driver::{Driver, first_fence};
+use super::effects;
+use super::presence::LOOK;
+
+/// After a loss every node has the lists read again that are watched, within this time: a probe finds the
+/// loss, and what the nodes list again has come by then.
+const READ_AGAIN: Duration = Duration::from_secs(9);
+/// Members that are listed again, or withdrawn, at once.
+const AT_ONCE: usize = 64;
+
+/// Brings presence and this node into line; returns when that is done, or the node goes.
+pub(super) async fn audit(gateway: Arc<Gateway>) {
+    let _turn = gateway.audits.lock().await;
+    let drivers = futures::stream::iter(gateway.registry.all());
+    drivers.for_each_concurrent(AT_ONCE, list_again).await;
+    // Who could not come back meanwhile has its grace, and leaves in order after it; and who watches has
+    // seen by then that the store lists again who had left.
+    let grace = gateway.config.session.grace;
+    sleep(grace.max(READ_AGAIN)).await;
+    while gateway.lease.was_away(grace) && !gateway.is_draining() {
+        sleep(LOOK).await;
+    }
+    withdraw(&gateway).await;
+}
+
+/// Lists the member again wherever it is one, telling nobody.
+async fn list_again(driver: Arc<Driver>) {
+    for (channel, away) in places(&driver) {
+        let member = effects::member(&driver, away);
+        let how = Entrance { again: true, ..Entrance::default() };
+        if let Err(error) = driver.gateway.engine.join(&channel, member, how).await {
+            tracing::warn!(%error, "a member could not be listed again");
+        }
+    }
+}
+
+/// The channels of which a session is a member, with whether it is away.
+fn places(driver: &Driver) -> Vec<(Channel, bool)> {
+    let joins = driver.with(|session| session.reassert()).into_iter();
+    joins
+        .filter_map(|effect| match effect {
+            Effect::Join { channel, away } => Some((channel, away)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn is_member(driver: &Driver, channel: &Channel) -> bool {
+    places(driver).iter().any(|(place, _)| place == channel)
+}
+
+/// Takes off the lists what this node does not hold.
+async fn withdraw(gateway: &Arc<Gateway>) {
+    let of = gateway.incarnation();
+    // Who comes later comes with a higher fence.
+    let fence = first_fence();
+    let drivers = gateway.registry.all().into_iter();
+    let here: HashMap<_, _> = drivers.map(|driver| (driver.member.clone(), driver)).collect();
+    let mut part = 0;
+    while !gateway.is_draining() && of == gateway.incarnation() {
+        match gateway.engine.asserted(&of, part).await {
+            Ok(None) => return,
+            Ok(Some(entries)) => {
+                let gone = entries.into_iter().filter_map(|(channel, member)| {
+                    let fence = match here.get(&member) {
+                        Some(driver) if is_member(driver, &channel) => return None,
+                        Some(driver) => driver.next_fence(),
+                        None => fence,
+                    };
+                    Some((channel, member, fence))
+                });
+                futures::stream::iter(gone)
+                    .for_each_concurrent(AT_ONCE, |gone| leave(gateway, gone, &of))
+                    .await;
+                part += 1;
+            }
+            // It is read again once the store is there.
+            Err(_) => sleep(LOOK).await,
+        }
+    }
+}
+
+async fn leave(
+    gateway: &Gateway,
+    (channel, member, fence): (Channel, MemberId, u64),
+    of: &Incarnation,
+) {
+    let mut done = gateway.engine.withdraw(&channel, &member, fence, of).await;
+    while matches!(done, Err(EngineError::Unavailable | EngineError::Unknown))
+        && !gateway.is_draining()
+    {
+        sleep(LOOK).await;
+        done = gateway.engine.withdraw(&channel, &member, fence, of).await;
+    }
+}
