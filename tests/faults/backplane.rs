@@ -27,19 +27,18 @@ async fn a_redis_that_comes_back_empty_is_told_to_every_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "make faults"]
 async fn a_redis_that_comes_back_with_its_log_is_not_noticed() {
     // spec: F3, R2
-    let redis = everysec();
+    // With `everysec` the last two seconds may be gone, which is the scenario below.
+    let redis = Redis::with(Options::new().append_only("always"));
     let stage = Stage::start(&redis.url()).await;
     redis.kill();
     stage.run(2 * SECOND).await;
     redis.restart();
-    stage.finish("9 kill -9 of Redis, AOF everysec").await;
+    stage.finish("9 kill -9 of Redis, AOF always").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "make faults"]
 async fn a_log_that_lost_its_end_is_told_and_issues_no_position_again() {
     // spec: F2, D5
     let redis = everysec();
@@ -79,7 +78,6 @@ async fn a_restart_of_redis_in_order_is_not_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "make faults"]
 async fn a_flush_is_told_to_every_reader() {
     // spec: F1, R5
     let redis = everysec();
@@ -116,7 +114,6 @@ async fn stopped(time: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "make faults"]
 async fn a_redis_that_stands_still_shortly_loses_and_repeats_nothing() {
     // spec: P2, P3, F3, R2
     stopped(3 * SECOND).await;

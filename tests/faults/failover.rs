@@ -11,7 +11,6 @@ use crate::support::shim::{Shim, Weather};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "make faults"]
 async fn what_a_lagging_replica_did_not_have_is_told_when_it_becomes_the_master() {
     // spec: F2, D5
     let master = Redis::start();
@@ -56,7 +55,6 @@ async fn a_master_that_dies_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "make faults"]
 async fn slots_that_move_under_load_are_not_noticed() {
     // spec: F4, R2
     let cluster = Cluster::start();

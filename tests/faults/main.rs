@@ -22,6 +22,7 @@ mod counts;
 mod failover;
 mod harness;
 mod nodes;
+mod random;
 mod refusals;
 mod servers;
 mod wires;

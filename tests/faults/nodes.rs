@@ -64,7 +64,6 @@ async fn killed(plan: Plan) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "make faults"]
 async fn sessions_of_a_node_that_is_killed_go_on_elsewhere() {
     // spec: S5, R1, D1, D2, D3, D4
     killed(Plan::default()).await;
@@ -78,7 +77,6 @@ async fn three_hundred_sessions_survive_the_death_of_a_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "make faults"]
 async fn a_publish_whose_node_dies_before_it_answers_is_stored_once() {
     // spec: P2, P3
     let redis = Redis::start();
@@ -132,7 +130,6 @@ async fn rolling(plan: Plan) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "make faults"]
 async fn a_rolling_restart_is_not_noticed() {
     // spec: B3, S5, R3
     rolling(Plan::default()).await;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::load::{Load, Plan, troubles};
 use super::tracker::Tracker;
@@ -15,6 +16,9 @@ use crate::support::redis::Redis;
 use crate::support::server::Setup;
 use crate::support::shim::Shim;
 
+/// One scenario at a time: side by side they would judge the machine.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// How many nodes there are.
 pub const NODES: usize = 3;
 
@@ -25,6 +29,7 @@ pub struct Stage {
     /// The load.
     pub load: Load,
     tracker: Tracker,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Stage {
@@ -47,9 +52,10 @@ impl Stage {
             // The contract's figures.
             .set("session.grace", "'10s'")
             .set("session.leaving_grace", "'2s'");
+        let turn = TURN.lock().await;
         let fleet = Fleet::start(&setup, engines).await;
         let load = Load::start(fleet.servers(), plan).await;
-        let mut stage = Self { fleet, load, tracker: Tracker::default() };
+        let mut stage = Self { fleet, load, tracker: Tracker::default(), _turn: turn };
         let healed = stage.load.heal(&mut stage.tracker).await;
         assert_eq!(healed.behind, 0, "the load does not flow before the fault");
         stage.run(Duration::from_secs(2)).await;
