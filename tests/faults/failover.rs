@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::harness::stage::Stage;
+use crate::harness::load::Plan;
+use crate::harness::stage::{NODES, Stage};
 use crate::support::redis::cluster::Cluster;
 use crate::support::redis::sentinel::Sentinel;
 use crate::support::redis::{Options, Redis};
-use crate::support::shim::{Shim, Weather};
+use crate::support::shim::{Cut, Shim, Weather};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -18,10 +19,14 @@ async fn what_a_lagging_replica_did_not_have_is_told_when_it_becomes_the_master(
     let replica = Redis::with(Options::new().replica_of("127.0.0.1", shim.address.port()));
     replica.wait_in_sync();
     let sentinel = Sentinel::over(SECOND, master, replica);
-    let stage = Stage::settled(&sentinel.url()).await;
+    let plan = Plan { passing: 0, per_second: 150, ..Plan::default() };
+    let stage = Stage::with(&vec![sentinel.url(); NODES], &plan).await;
     let fault = async || {
         shim.weather(Weather { stall_down: true, ..Weather::default() });
-        stage.run(SECOND).await;
+        stage.run(3 * SECOND).await;
+        // What was held does not come after all.
+        shim.weather(Weather { refuse: true, ..Weather::default() });
+        shim.cut(Cut::Rst);
         sentinel.servers[0].kill();
         sentinel.wait_for_master(&sentinel.servers[1]);
     };
