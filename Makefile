@@ -18,7 +18,7 @@ run: sdk ## Serves on 127.0.0.1:8000 with the embedded engine, the client and th
 demo: run ## The same: the demo is at /
 
 .PHONY: test
-test: test-rust test-client test-browser ## Runs every test; installs what they need
+test: test-rust test-client test-browser test-gauntlet ## Runs every test; installs what they need
 
 .PHONY: test-rust
 test-rust:
@@ -34,6 +34,18 @@ test-browser: sdk ## Drives real pages in Chromium against a real server
 	scripts/setup.sh chromium
 	cargo build
 	cd client-js && npm run test:browser
+
+.PHONY: test-gauntlet
+test-gauntlet: sdk ## Goes through real proxies: the core of the gauntlet, in networks of their own
+	scripts/setup.sh chromium haproxy nginx squid privoxy varnish modsecurity namespaces
+	cargo build
+	node tests/gauntlet/run.js --core
+
+.PHONY: gauntlet
+gauntlet: sdk ## Goes through every proxy, and writes the table of docs/PROXIES.md (CELLS="a b" runs some, VERBOSE=1 shows all)
+	scripts/setup.sh chromium redis gauntlet
+	cargo build
+	node tests/gauntlet/run.js $(if $(CELLS),$(CELLS),--write)
 
 .PHONY: check
 check: lint test ## What CI runs: lints, then every test

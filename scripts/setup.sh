@@ -10,6 +10,22 @@ packages_of() {
     chromium) [ -x /usr/bin/chromium ] || echo chromium fonts-liberation ;;
     redis) command -v redis-server >/dev/null && command -v redis-cli >/dev/null || echo redis-server redis-tools ;;
     haproxy) command -v haproxy >/dev/null || echo haproxy ;;
+    squid) [ -x /usr/lib/squid/security_file_certgen ] || echo squid-openssl ;;
+    privoxy) command -v privoxy >/dev/null || echo privoxy ;;
+    varnish) command -v varnishd >/dev/null || echo varnish ;;
+    modsecurity) [ -r /usr/share/modsecurity-crs/owasp-crs.load ] && command -v apache2 >/dev/null || \
+      echo apache2 libapache2-mod-security2 modsecurity-crs ;;
+    namespaces) command -v ip >/dev/null && command -v iptables >/dev/null && command -v openssl >/dev/null || \
+      echo iproute2 iptables openssl ;;
+    gauntlet)
+      for need in haproxy nginx squid privoxy varnish modsecurity namespaces; do packages_of "$need"; done
+      for need in lighttpd e2guardian ziproxy tinyproxy caddy; do
+        command -v "$need" >/dev/null || echo "$need"
+      done
+      command -v traffic_server >/dev/null || echo trafficserver
+      command -v danted >/dev/null || echo dante-server
+      command -v c-icap >/dev/null || echo c-icap libc-icap-mod-virus-scan
+      ;;
     nginx) command -v nginx >/dev/null || echo nginx-light ;;
     *) echo "setup: unknown need '$1'" >&2; exit 2 ;;
   esac

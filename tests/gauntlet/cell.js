@@ -1,0 +1,171 @@
+/**
+ * One cell, inside a network of its own: gateways, what is in between, a page. Prints what was seen
+ * as one line of JSON.
+ */
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import * as parts from "./lib/parts.js";
+
+/** Messages each way. */
+const COUNT = 20;
+/** Ports of a network where nobody else is. */
+const PORT = 21_100;
+const TLS_PORT = 21_001;
+const REDIS_PORT = 21_300;
+/** ms for the first message and for all messages. */
+const CONNECT_MS = 20_000;
+const MESSAGES_MS = 20_000;
+
+const id = process.argv[2];
+const folder = `${parts.ROOT}tests/gauntlet/cells/${id}`;
+const cell = JSON.parse(readFileSync(`${folder}/cell.json`, "utf8"));
+const run = mkdtempSync(`${tmpdir()}/gauntlet-`);
+
+const clean = (numbers) => {
+  const distinct = new Set(numbers);
+  return {
+    count: distinct.size,
+    repeated: numbers.length - distinct.size,
+    disordered: numbers.filter((n, at) => at > 0 && n < numbers[at - 1]).length,
+  };
+};
+
+async function servers() {
+  const settings = {};
+  if (cell.tls) {
+    settings.THROUGHLINE_TLS__CERT_FILE = `${run}/tls/gateway.crt`;
+    settings.THROUGHLINE_TLS__KEY_FILE = `${run}/tls/gateway.key`;
+    settings.THROUGHLINE_TLS__LISTEN = `127.0.0.1:${TLS_PORT}`;
+  }
+  if (cell.nodes === 2) settings.THROUGHLINE_ENGINE__URL = await parts.redis(REDIS_PORT);
+  const one = await parts.gateway(settings);
+  return [one, cell.nodes === 2 ? await parts.gateway(settings) : one];
+}
+
+/** What a cell's scripts are told. */
+function environment([one, other]) {
+  return {
+    PORT: `${PORT}`,
+    PORT2: `${PORT + 1}`,
+    ORIGIN_PORT: `${cell.tls && cell.way === "reverse" ? TLS_PORT : one.port}`,
+    ORIGIN_B_PORT: `${other.port}`,
+    RUN: run,
+    TLS: `${run}/tls`,
+  };
+}
+
+function address(gateway) {
+  if (cell.way === "reverse") return `${cell.tls ? "https" : "http"}://127.0.0.1:${PORT}`;
+  return cell.tls ? `https://127.0.0.1:${TLS_PORT}` : gateway.base;
+}
+
+/** Opens the page, with credentials for the proxy where the cell has them from the start. */
+async function open(base) {
+  const pagePort = await parts.serve(base);
+  const forward = cell.way === "forward" ? { port: PORT, scheme: cell.scheme } : null;
+  const browser = await parts.browser(pagePort, forward);
+  const { credentials } = cell;
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, ...(credentials && { httpCredentials: credentials }) });
+  const page = await context.newPage();
+  const requests = [];
+  const told = (what) => requests.length < 400 && requests.push(what);
+  page.on("requestfailed", (request) =>
+    told(`${request.method()} ${request.url()} failed: ${request.failure()?.errorText}`),
+  );
+  page.on("response", (response) =>
+    told(`${response.request().method()} ${response.url()} ${response.status()}`),
+  );
+  page.on("websocket", (socket) => {
+    told(`WebSocket ${socket.url()}`);
+    socket.on("socketerror", (error) => told(`WebSocket failed: ${error}`));
+    socket.on("close", () => told("WebSocket closed"));
+  });
+  page.on("console", (message) => told(`console: ${message.text()}`));
+  page.on("pageerror", (error) => told(`error: ${error.message}`));
+  await page.goto(`http://127.0.0.1:${pagePort}/`);
+  return { page, requests };
+}
+
+/** Numbered messages both ways, until all have come or time is up. */
+async function exchange(page, base, from, count, every, ms) {
+  await page.evaluate(([first, many]) => gauntlet.publish(first, many), [from, count]);
+  for (let n = from; n < from + count; n += 1) {
+    await parts.publish(base, "chat:down", { n });
+    await parts.pause(every);
+  }
+  await parts.until(ms, async () => {
+    const { got } = await page.evaluate(() => gauntlet.seen());
+    return new Set(got.down).size >= from + count && new Set(got.up).size >= from + count;
+  });
+}
+
+async function connected(page) {
+  return parts.until(CONNECT_MS, async () => {
+    const seen = await page.evaluate(() => gauntlet.seen());
+    const open = seen.notes.filter(({ kind }) => kind === "subscribed").length;
+    return seen.firstMs !== null && open >= 3;
+  });
+}
+
+async function play(page, one, middle, env, result) {
+  result.pageMs = await page.evaluate(() => gauntlet.roundTrip());
+  await page.evaluate(() => gauntlet.connect());
+  if (cell.switch) {
+    await parts.pause(cell.switch.afterMs);
+    const { firstMs, state, notes } = await page.evaluate(() => gauntlet.seen());
+    result.before = { firstMs, state, errors: notes.filter(({ kind }) => kind === "error") };
+    await middle.stop();
+    await parts.between(folder, cell.switch.script, env);
+    result.switchedMs = cell.switch.afterMs;
+  }
+  result.connected = (await connected(page)) !== null;
+  if (!result.connected) return 0;
+  await exchange(page, one.base, 0, COUNT, 30, MESSAGES_MS);
+  const wanted = cell.transports;
+  await parts.until(cell.bestMs ?? 12_000, async () => {
+    const { transport } = await page.evaluate(() => gauntlet.seen());
+    return transport === wanted[0];
+  });
+  if (cell.quietMs) await parts.pause(cell.quietMs);
+  const more = cell.holdMs ? Math.floor(cell.holdMs / 500) : cell.quietMs ? 5 : 0;
+  if (more > 0) await exchange(page, one.base, COUNT, more, cell.holdMs ? 500 : 30, MESSAGES_MS);
+  return COUNT + more;
+}
+
+/** What was lost, repeated and out of order, of what was published both ways. */
+function judge(result, seen, stored, published) {
+  const down = clean(seen.got.down);
+  const up = clean(stored);
+  const echo = clean(seen.got.up);
+  result.lost = published * 3 - down.count - up.count - echo.count;
+  result.repeated = down.repeated + up.repeated + echo.repeated;
+  result.disordered = down.disordered + up.disordered + echo.disordered;
+  const { notes, state, transport, firstMs, refused } = seen;
+  Object.assign(result, { notes, state, transport, firstMs, refused });
+  result.bestMs = notes.find((note) => note.kind === "state" && note.transport === transport)?.at ?? null;
+}
+
+async function main() {
+  const result = { id, connected: false };
+  chmodSync(run, 0o777);
+  mkdirSync(`${run}/tls`);
+  execFileSync("bash", [`${parts.ROOT}tests/gauntlet/lib/mktls.sh`, `${run}/tls`], { stdio: "ignore" });
+  const [one, other] = await servers();
+  await parts.publish(one.base, "chat:first", { n: 0 });
+  const env = environment([one, other]);
+  const middle = await parts.between(folder, "start.sh", env);
+  const { page, requests } = await open(address(one));
+  try {
+    const published = await play(page, one, middle, env, result);
+    const seen = await page.evaluate(() => gauntlet.seen());
+    judge(result, seen, await parts.retained(one.base, "chat:up"), published);
+  } finally {
+    Object.assign(result, { requests, log: middle.log() });
+  }
+  return result;
+}
+
+main()
+  .catch((error) => ({ id, error: String(error?.stack ?? error) }))
+  .then((result) => process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0)));

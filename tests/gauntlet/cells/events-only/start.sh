@@ -1,0 +1,1 @@
+with_shim events-only --upgrade=refuse

@@ -1,0 +1,2 @@
+. "$cell/rules.sh"
+with_shim tcp

@@ -1,0 +1,1 @@
+with_shim one-late --upgrade=refuse

@@ -1,0 +1,1 @@
+render privoxy.conf; render corp.action; exec privoxy --no-daemon "$RUN/privoxy.conf"

@@ -1,0 +1,1 @@
+render danted.conf; exec danted -f "$RUN/danted.conf" -p "$RUN/pid"

@@ -1,0 +1,1 @@
+render privoxy.conf; exec privoxy --no-daemon "$RUN/privoxy.conf"

@@ -1,0 +1,1 @@
+render tinyproxy.conf; exec tinyproxy -d -c "$RUN/tinyproxy.conf"

@@ -1,0 +1,3 @@
+render ziproxy.conf
+ziproxy -d -u root -g root -c "$RUN/ziproxy.conf" -p "$RUN/zip.pid"
+sleep infinity

@@ -1,0 +1,3 @@
+render squid.conf
+bump
+exec squid -N -f "$RUN/squid.conf"

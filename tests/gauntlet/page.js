@@ -1,0 +1,59 @@
+/**
+ * What runs in the page: it connects as any page would, and notes what it is told. It stands
+ * alone: it is sent there as text.
+ */
+/** @param {string} base */
+export function install(base) {
+  const { performance } = globalThis;
+  const notes = [];
+  const got = { first: [], up: [], down: [] };
+  const note = (kind, more) => notes.push({ at: Math.round(performance.now() - began), kind, ...more });
+  let began = performance.now();
+  let client;
+  let firstMs = null;
+  let refused = 0;
+  const gauntlet = {
+    /** ms of a small request on a connection that is there; null where none is answered. */
+    async roundTrip() {
+      for (let turn = 0; ; turn += 1) {
+        const start = performance.now();
+        const limit = { signal: AbortSignal.timeout(3000), mode: "no-cors", cache: "no-store" };
+        try {
+          await (await fetch(`${base}/realtime/none?${turn}`, limit)).text();
+        } catch {
+          return null;
+        }
+        if (turn === 2) return Math.round(performance.now() - start);
+      }
+    },
+    connect() {
+      began = performance.now();
+      client = globalThis.Throughline.connect(`${base}/realtime`);
+      for (const kind of ["state", "resumed", "caught_up", "gap", "skipped"]) {
+        client.on(kind, (value) => note(kind, value));
+      }
+      client.on("error", ({ code, hint }) => note("error", { code, hint }));
+      for (const name of Object.keys(got)) {
+        const channel = client.channel(`chat:${name}`, name === "first" ? { since: "0" } : {});
+        channel.on("subscribed", () => note("subscribed", { channel: name }));
+        channel.on("gap", (gap) => note("gap of a channel", gap));
+        channel.on("event", ({ data }) => {
+          firstMs ??= Math.round(performance.now() - began);
+          got[name].push(data.n);
+        });
+      }
+    },
+    publish(from, count) {
+      for (let n = from; n < from + count; n += 1) {
+        client.channel("chat:up").publish({ n }).catch(({ code }) => {
+          refused += 1;
+          note("publish refused", { n, code });
+        });
+      }
+    },
+    seen() {
+      return { notes, got, firstMs, refused, state: client.state, transport: client.transport };
+    },
+  };
+  globalThis.gauntlet = gauntlet;
+}
