@@ -37,7 +37,7 @@ test-browser: sdk ## Drives real pages in Chromium against a real server
 
 .PHONY: test-gauntlet
 test-gauntlet: sdk ## Goes through real proxies: the core of the gauntlet, in networks of their own
-	scripts/setup.sh chromium haproxy nginx squid privoxy varnish modsecurity namespaces
+	scripts/setup.sh chromium redis haproxy nginx squid privoxy varnish modsecurity namespaces
 	cargo build
 	node tests/gauntlet/run.js --core
 
@@ -55,6 +55,7 @@ lint: sdk ## Formatting, lints and types of both languages
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cd client-js && npm run check
+	cd tests/gauntlet && ../../client-js/node_modules/.bin/biome check .
 
 .PHONY: fmt
 fmt: client-js/node_modules ## Formats both languages

@@ -66,7 +66,10 @@ async function open(base) {
   const forward = cell.way === "forward" ? { port: PORT, scheme: cell.scheme } : null;
   const browser = await parts.browser(pagePort, forward);
   const { credentials } = cell;
-  const context = await browser.newContext({ ignoreHTTPSErrors: true, ...(credentials && { httpCredentials: credentials }) });
+  const context = await browser.newContext({
+    ignoreHTTPSErrors: true,
+    ...(credentials && { httpCredentials: credentials }),
+  });
   const page = await context.newPage();
   const requests = [];
   const told = (what) => requests.length < 400 && requests.push(what);
@@ -143,14 +146,17 @@ function judge(result, seen, stored, published) {
   result.disordered = down.disordered + up.disordered + echo.disordered;
   const { notes, state, transport, firstMs, refused } = seen;
   Object.assign(result, { notes, state, transport, firstMs, refused });
-  result.bestMs = notes.find((note) => note.kind === "state" && note.transport === transport)?.at ?? null;
+  result.bestMs =
+    notes.find((note) => note.kind === "state" && note.transport === transport)?.at ?? null;
 }
 
 async function main() {
   const result = { id, connected: false };
   chmodSync(run, 0o777);
   mkdirSync(`${run}/tls`);
-  execFileSync("bash", [`${parts.ROOT}tests/gauntlet/lib/mktls.sh`, `${run}/tls`], { stdio: "ignore" });
+  execFileSync("bash", [`${parts.ROOT}tests/gauntlet/lib/mktls.sh`, `${run}/tls`], {
+    stdio: "ignore",
+  });
   const [one, other] = await servers();
   await parts.publish(one.base, "chat:first", { n: 0 });
   const env = environment([one, other]);

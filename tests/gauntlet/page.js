@@ -7,7 +7,8 @@ export function install(base) {
   const { performance } = globalThis;
   const notes = [];
   const got = { first: [], up: [], down: [] };
-  const note = (kind, more) => notes.push({ at: Math.round(performance.now() - began), kind, ...more });
+  const note = (kind, more) =>
+    notes.push({ at: Math.round(performance.now() - began), kind, ...more });
   let began = performance.now();
   let client;
   let firstMs = null;
@@ -45,10 +46,13 @@ export function install(base) {
     },
     publish(from, count) {
       for (let n = from; n < from + count; n += 1) {
-        client.channel("chat:up").publish({ n }).catch(({ code }) => {
-          refused += 1;
-          note("publish refused", { n, code });
-        });
+        client
+          .channel("chat:up")
+          .publish({ n })
+          .catch(({ code }) => {
+            refused += 1;
+            note("publish refused", { n, code });
+          });
       }
     },
     seen() {

@@ -25,7 +25,9 @@ const OWN = ["-n", "-m", "-p", "-f", "--mount-proc", "--kill-child", "bash", "-c
 /** Options of `unshare` that this user may use: none as root, `-r` elsewhere. */
 function rights() {
   for (const first of [[], ["-r"]]) {
-    const { status } = spawnSync("unshare", [...first, ...OWN, "true"], { env: { ...process.env, PATH } });
+    const { status } = spawnSync("unshare", [...first, ...OWN, "true"], {
+      env: { ...process.env, PATH },
+    });
     if (status === 0) return first;
   }
   console.error("gauntlet: needs root, or namespaces for users that are not (and iproute2)");
@@ -33,7 +35,9 @@ function rights() {
 }
 
 const has = (file) =>
-  file.startsWith("/") ? existsSync(file) : PATH.split(":").some((dir) => existsSync(`${dir}/${file}`));
+  file.startsWith("/")
+    ? existsSync(file)
+    : PATH.split(":").some((dir) => existsSync(`${dir}/${file}`));
 
 /** Every cell, or those that are named. */
 function cells(names, core) {

@@ -108,7 +108,11 @@ export async function serve(base) {
 /** A browser, with a proxy where the cell has a forward one. */
 export async function browser(pagePort, forward) {
   const { chromium } = createRequire(`${ROOT}client-js/package.json`)("playwright-core");
-  const args = ["--no-sandbox", "--ignore-certificate-errors", "--disable-features=AsyncDns,UseDnsHttpsSvcb"];
+  const args = [
+    "--no-sandbox",
+    "--ignore-certificate-errors",
+    "--disable-features=AsyncDns,UseDnsHttpsSvcb",
+  ];
   if (forward) {
     const { port, scheme = "http" } = forward;
     args.push(`--proxy-server=${scheme}://127.0.0.1:${port}`);

@@ -38,7 +38,8 @@ export function verdict(cell, result) {
 }
 
 export function header() {
-  const names = "cell | class | transport | page ms | first message ms | limit | best transport ms | lost | repeated | verdict";
+  const names =
+    "cell | class | transport | page ms | first message ms | limit | best transport ms | lost | repeated | verdict";
   return [`| ${names} |`, "|---|---|---|--:|--:|---|--:|--:|--:|---|"];
 }
 
