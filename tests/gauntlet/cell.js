@@ -3,19 +3,22 @@
  * as one line of JSON.
  */
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as parts from "./lib/parts.js";
 
+/** Transports, best first. */
+const RANK = ["websocket", "stream", "sse", "poll"];
 /** Messages each way. */
 const COUNT = 20;
 /** Ports of a network where nobody else is. */
 const PORT = 21_100;
 const TLS_PORT = 21_001;
 const REDIS_PORT = 21_300;
-/** ms for the first message and for all messages. */
+/** ms for the first message, for all messages, and for the best transport. */
 const CONNECT_MS = 20_000;
 const MESSAGES_MS = 20_000;
+const BEST_MS = 12_000;
 
 const id = process.argv[2];
 const folder = `${parts.ROOT}tests/gauntlet/cells/${id}`;
@@ -60,17 +63,12 @@ function address(gateway) {
   return cell.tls ? `https://127.0.0.1:${TLS_PORT}` : gateway.base;
 }
 
-/** Opens the page, with credentials for the proxy where the cell has them from the start. */
+/** Opens the page, and notes what it asks for and what comes back. */
 async function open(base) {
   const pagePort = await parts.serve(base);
   const forward = cell.way === "forward" ? { port: PORT, scheme: cell.scheme } : null;
   const browser = await parts.browser(pagePort, forward);
-  const { credentials } = cell;
-  const context = await browser.newContext({
-    ignoreHTTPSErrors: true,
-    ...(credentials && { httpCredentials: credentials }),
-  });
-  const page = await context.newPage();
+  const page = await browser.newPage({ ignoreHTTPSErrors: true });
   const requests = [];
   const told = (what) => requests.length < 400 && requests.push(what);
   page.on("requestfailed", (request) =>
@@ -126,13 +124,14 @@ async function play(page, one, middle, env, result) {
   if (!result.connected) return 0;
   await exchange(page, one.base, 0, COUNT, 30, MESSAGES_MS);
   const wanted = cell.transports;
-  await parts.until(cell.bestMs ?? 12_000, async () => {
+  await parts.until(cell.bestMs ?? BEST_MS, async () => {
     const { transport } = await page.evaluate(() => gauntlet.seen());
     return transport === wanted[0];
   });
   if (cell.quietMs) await parts.pause(cell.quietMs);
   const more = cell.holdMs ? Math.floor(cell.holdMs / 500) : cell.quietMs ? 5 : 0;
-  if (more > 0) await exchange(page, one.base, COUNT, more, cell.holdMs ? 500 : 30, MESSAGES_MS);
+  const every = cell.holdMs ? 500 : 30;
+  if (more > 0) await exchange(page, one.base, COUNT, more, every, cell.messagesMs ?? MESSAGES_MS);
   return COUNT + more;
 }
 
@@ -146,8 +145,17 @@ function judge(result, seen, stored, published) {
   result.disordered = down.disordered + up.disordered + echo.disordered;
   const { notes, state, transport, firstMs, refused } = seen;
   Object.assign(result, { notes, state, transport, firstMs, refused });
-  result.bestMs =
-    notes.find((note) => note.kind === "state" && note.transport === transport)?.at ?? null;
+  const states = notes.filter(({ kind, transport: on }) => kind === "state" && on);
+  const rank = ({ transport: on }) => RANK.indexOf(on);
+  const best = states.reduce((one, next) => (rank(next) < rank(one) ? next : one), states[0]);
+  result.bestMs = best?.at ?? null;
+  result.best = best?.transport ?? null;
+}
+
+/** What the proxy notes of its requests, where it does: the last 60 lines. */
+function accessLog() {
+  const file = `${run}/access.log`;
+  return existsSync(file) ? readFileSync(file, "utf8").trimEnd().split("\n").slice(-60) : [];
 }
 
 async function main() {
@@ -167,7 +175,7 @@ async function main() {
     const seen = await page.evaluate(() => gauntlet.seen());
     judge(result, seen, await parts.retained(one.base, "chat:up"), published);
   } finally {
-    Object.assign(result, { requests, log: middle.log() });
+    Object.assign(result, { requests, log: middle.log(), access: accessLog() });
   }
   return result;
 }

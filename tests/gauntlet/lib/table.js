@@ -51,11 +51,17 @@ function met(cell, { firstMs, pageMs }) {
   return `${above <= most ? "met" : "not met"}: ${above} of ${most} above the page's`;
 }
 
+/** What carried the session in the end, and what was better before. */
+function carried({ transport, best }) {
+  if (!transport) return "–";
+  return best && best !== transport ? `${transport} (${best} before)` : transport;
+}
+
 export function row(cell, result, faults) {
   const cells = [
     cell.id,
     cell.class,
-    result.transport ?? "–",
+    carried(result),
     result.pageMs ?? "–",
     result.firstMs ?? "–",
     met(cell, result),
