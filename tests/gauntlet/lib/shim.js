@@ -166,12 +166,12 @@ function slow(client, out) {
   });
 }
 
-/** A reset after 100 kB in either direction. */
+/** A reset after 8 kB in either direction. */
 function quota(client, out) {
   let bytes = 0;
   const count = (part, to) => {
     bytes += part.length;
-    if (bytes > 100_000) return client.resetAndDestroy();
+    if (bytes > 8_000) return client.resetAndDestroy();
     to.write(part);
   };
   client.on("data", (part) => count(part, out));
