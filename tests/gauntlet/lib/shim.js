@@ -58,6 +58,7 @@ function timed(from, to, every) {
     parts = [];
   };
   const timer = setInterval(flush, every);
+  from.on("data", (part) => parts.push(part));
   from.on("end", () => {
     flush();
     to.end();
