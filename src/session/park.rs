@@ -33,8 +33,9 @@ pub struct Parked {
     visible: bool,
     away: bool,
     present: bool,
-    /// Whether requests carry the way down: such a session is not detached between two of them.
-    polled: bool,
+    /// Whether what carries the way down next is about to come: until it is late, the session is not
+    /// detached.
+    due: bool,
     link: u64,
     acked: u64,
     handed: usize,
@@ -121,7 +122,7 @@ impl Session {
             visible: self.visible,
             away: self.away,
             present: self.present,
-            polled: self.is_polled(),
+            due: self.is_polled(),
             link: self.link_number,
             acked: self.outbox.acked(),
             handed: handed.unwrap_or_default(),
@@ -146,8 +147,8 @@ impl Session {
         }
     }
 
-    /// Goes on with a parked session: detached, or where it is polled with the next request due. The
-    /// caller registers what
+    /// Goes on with a parked session: detached, or with the next request or link due. The caller
+    /// registers what
     /// [`Session::subscriptions`] lists before it brings the first input.
     pub fn restore(settings: Arc<Settings>, parked: Parked, now: Millis) -> Self {
         let begin = Begin {
@@ -164,13 +165,13 @@ impl Session {
         session.outbox = outbox.restored(parked.acked, parked.handed, items);
         session.uplink = Uplink::new(session.settings.uplink_frames).restored(parked.applied);
         for sub in parked.subs {
-            session.restore_sub(sub);
+            session.restore_sub(sub, parked.due);
         }
         session.link_number = parked.link;
-        let mode = if parked.polled { Mode::Due { at: now } } else { Mode::Gone };
+        let mode = if parked.due { Mode::Due { at: now } } else { Mode::Gone };
         session.link = Some(Link { conn: super::ConnId(0), mode });
         session.phase = Phase::Live;
-        if !parked.polled {
+        if !parked.due {
             session.detach(now);
         }
         (session.away, session.present) = (parked.away, parked.present);
@@ -178,7 +179,7 @@ impl Session {
         session
     }
 
-    fn restore_sub(&mut self, parked: ParkedSub) {
+    fn restore_sub(&mut self, parked: ParkedSub, unseen: bool) {
         // What was published meanwhile is read from the log, or as state.
         let phase = match parked.kind {
             ChannelKind::Ephemeral => SubPhase::Live,
@@ -193,7 +194,7 @@ impl Session {
         };
         let (id, channel, kind, at) = (parked.id, parked.channel, parked.kind, parked.at);
         let (member, watches) = (parked.member, parked.watches);
-        self.subs.restore(Sub { id, channel, kind, member, watches, at, phase, members });
+        self.subs.restore(Sub { id, channel, kind, member, watches, at, phase, members, unseen });
         self.subs.reading = true;
     }
 
@@ -227,6 +228,13 @@ impl Session {
 }
 
 impl Parked {
+    /// The same for a link that is about to take it: it is not detached meanwhile.
+    #[must_use]
+    pub fn goes_on(mut self) -> Self {
+        self.due = true;
+        self
+    }
+
     /// The same after it lay for so many milliseconds, by the clock of the wall.
     #[must_use]
     pub fn aged(mut self, by: Millis) -> Self {
