@@ -269,9 +269,10 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       carrier.watched();
       tellAway();
     }),
-    page.listen("online", () => carrier.verify(true)),
+    page.listen("online", () => carrier.verify(true, true)),
+    page.listen("change", () => carrier.verify(true, true)),
     page.listen("pageshow", (persisted) => persisted && carrier.verify(true)),
-    page.listen("resume", () => carrier.verify(true)),
+    page.listen("resume", () => carrier.verify(false)),
     page.listen("pagehide", () => {
       keeper.write(true);
       carrier.leave();

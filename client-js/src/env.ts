@@ -14,7 +14,9 @@ export type PageEvent =
   | "pageshow"
   | "online"
   | "freeze"
-  | "resume";
+  | "resume"
+  /** The network is another kind of network. */
+  | "change";
 
 /** The part of `WebSocket` that is used. */
 export interface Socket {
@@ -48,6 +50,10 @@ export interface Env {
   /** From 0 to below 1. */
   random(): number;
   storage: Store | undefined;
+  /** What outlives the page and is shared by its tabs: `localStorage`. */
+  lasting: Store | undefined;
+  /** Runs it unless another tab of this origin runs one of that name; `undefined` then. */
+  alone<T>(name: string, run: () => Promise<T>): Promise<T | undefined>;
   /** Sends a body that outlives the page; false where it was not taken. */
   beacon(url: string, body: string): boolean;
   page: Page | undefined;
@@ -73,11 +79,21 @@ export function createEnv(own?: Partial<Env>): Env {
     get storage() {
       return all.sessionStorage;
     },
+    get lasting() {
+      return all.localStorage;
+    },
+    alone: (name, run) =>
+      all.navigator?.locks
+        ? all.navigator.locks.request(name, { ifAvailable: true }, async (lock) =>
+            lock ? run() : undefined,
+          )
+        : run(),
     beacon: (url, body) => !!all.navigator?.sendBeacon?.(url, new URLSearchParams(body)),
     page: document && {
       visible: () => !document.hidden,
       listen(kind, listener) {
         const call = (event: Event & { persisted?: boolean }): void => listener(!!event.persisted);
+        if (kind === "change") return onNetwork(() => listener(false));
         // On its way down an event of the document passes the window, too.
         addEventListener(kind, call, true);
         return () => removeEventListener(kind, call, true);
@@ -88,6 +104,22 @@ export function createEnv(own?: Partial<Env>): Env {
     report: all.reportError ?? console.error,
     ...own,
   };
+}
+
+/** The part of `navigator.connection` that is used. Its `type` is known on phones only. */
+type Network = EventTarget & { type?: string };
+
+/** Calls `changed` when the type of the network is another. */
+function onNetwork(changed: () => void): () => void {
+  const network = (navigator as { connection?: Network }).connection;
+  let type = network?.type;
+  const call = (): void => {
+    if (type === network?.type) return;
+    type = network?.type;
+    changed();
+  };
+  network?.addEventListener("change", call);
+  return () => network?.removeEventListener("change", call);
 }
 
 /** Does it when the signal says so, be that now. */

@@ -102,24 +102,6 @@ test("a link that dies falls back to polls at once, and climbs back within two s
   expect(world.gateway.sessions.size).toBe(1);
 });
 
-test("better transports are tried again after 1, 5, 15 and 30 seconds, then each five minutes", async () => {
-  const world = new World();
-  world.fates.ws = "refuse";
-  world.fates.s = "refuse";
-  world.fates.e = "refuse";
-  world.connect();
-  const at: number[] = [];
-  for (let second = 0; second < 1000; second++) {
-    const before = world.requests.filter((kind) => kind === "ws").length;
-    await world.advance(1000);
-    if (world.requests.filter((kind) => kind === "ws").length > before) at.push(second);
-  }
-  expect(at.slice(0, 6)).toEqual([0, 1, 6, 21, 51, 81]);
-  const late = at.filter((second) => second > 340);
-  expect(late.length).toBeGreaterThan(0);
-  expect(late.length).toBeLessThan(4);
-});
-
 test("a silent link is abandoned after 1.35 intervals", async () => {
   // spec: M26
   const world = new World();

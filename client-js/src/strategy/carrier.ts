@@ -16,6 +16,7 @@ import type { Hooks, Host } from "./host.ts";
 import { type Link, openLink, VERDICT_MS } from "./link.ts";
 import type { Tokens } from "./tokens.ts";
 import { createUpstream, GAP_MS } from "./upstream.ts";
+import { createVerdicts } from "./verdict.ts";
 
 /** Milliseconds that opening, or the first exchange after a loss, may take. */
 const OPEN_MS = 8000;
@@ -25,6 +26,9 @@ const POLL_GRACE_MS = 2500;
 const HOLD_MIN_MS = 3000;
 /** Of the hold that was cut, the part that the next poll is held: 20 s, 12 s, 7.2 s … */
 const HOLD_PART = 0.6;
+/** A WebSocket that opens the session has this many milliseconds, or so many round trips, before it is hedged. */
+const HEDGE_MS = 250;
+const HEDGE_TRIPS = 1.5;
 /** Exchanges of a session that is to be reached, one after the other: a page's pooled connections may be dead. */
 const REACH_TRIES = 3;
 /** Milliseconds between two small requests through a network that answers in the gateway's place, at least and at most. */
@@ -44,8 +48,11 @@ export interface Carrier {
   run(): Promise<void>;
   /** Something waits to be sent. */
   kick(): void;
-  /** Asks at once whether the session is still carried: the page slept, or the network `changed`. */
-  verify(changed: boolean): void;
+  /**
+   * Asks at once whether the session is still carried: the page slept; with `climbs` it came back, and with
+   * `forgets` the network is another.
+   */
+  verify(climbs: boolean, forgets?: boolean): void;
   /** The page became visible or hidden: the server pings at another interval. */
   watched(): void;
   /** The page goes away; it may come back. */
@@ -76,7 +83,9 @@ export function createCarrier(
   /** When the session was last established, and when the live link became it. */
   let establishedAt = 0;
   let liveAt = 0;
-  let holdMs = Infinity;
+  const verdicts = createVerdicts(env, base);
+  const evidence = createRecorder(() => env.now());
+  let holdMs = verdicts.read().holdMs ?? Infinity;
   /** The reason that the application was last told. */
   let said: string | undefined;
   /** The next poll is to be answered at once. */
@@ -131,6 +140,9 @@ export function createCarrier(
     host.probing = link;
     const why = await link.proven;
     host.probing = undefined;
+    if (!why) verdicts.learn({ best: transport, rttMs: evidence.rttMs });
+    else if (isNetwork(why) && exchanges.answered && evidence.last("poll")?.outcome === "ok")
+      verdicts.failed(transport);
     return why;
   };
 
@@ -145,22 +157,48 @@ export function createCarrier(
     }
   };
 
+  /** Opens on a WebSocket, which was proven here before, and by an exchange beside it where that takes long. */
+  const race = async (): Promise<Refusal | undefined> => {
+    const first = opening();
+    const link = prove("websocket", first);
+    const { rttMs = 0 } = verdicts.read();
+    const hedge = host.pause(Math.max(HEDGE_MS, HEDGE_TRIPS * rttMs));
+    const done = await Promise.race([link.then((why) => ({ why })), hedge]);
+    if (session.ticket || host.over) return done ? done.why : link;
+    const opened = exchanges.run([first], OPEN_MS);
+    const why = await Promise.race([
+      link.then((failed) => failed && opened),
+      opened.then((failed) => (failed || host.live ? link : failed)),
+    ]);
+    if (host.live) exchanges.abort();
+    else host.probing?.close();
+    return why;
+  };
+
   /** Opens or attaches: by an exchange, or by a WebSocket where no POST ever came through. */
   const reach = async (): Promise<Refusal | undefined> => {
     if (host.over) return undefined;
     const { fresh: token } = tokens;
     const kept = !!session.ticket;
+    if (
+      !kept &&
+      !tries &&
+      host.may("websocket") &&
+      host.may("poll") &&
+      verdicts.read().best === "websocket"
+    )
+      return race();
     // A candidate has no place for a token, and without a fresh one an expired ticket opens nothing.
     const renews = kept && token;
     if (renews || host.allowed.some((transport) => transport !== "websocket")) {
       const why = await (kept ? rejoin(token) : exchanges.run([opening()], OPEN_MS));
       if (!isNetwork(why) || exchanges.answered || !host.may("websocket")) return why;
       const failed = await prove("websocket", kept && !renews ? undefined : opening());
-      const { outcome, ms = 0 } = host.evidence.last("websocket") ?? {};
+      const { outcome, ms = 0 } = evidence.last("websocket") ?? {};
       if (!failed || !isNetwork(failed) || why === INTERCEPTED) return failed && why;
-      if (host.evidence.last("poll")?.outcome !== "hung") return failed;
+      if (evidence.last("poll")?.outcome !== "hung") return failed;
       if (outcome !== "refused" || ms > NEAR_MS) return failed;
-      host.evidence.note("poll", "credentials", ms);
+      evidence.note("poll", "credentials", ms);
       return CREDENTIALS;
     }
     return prove("websocket", kept && !renews ? undefined : opening());
@@ -220,7 +258,8 @@ export function createCarrier(
     const { why } = answer;
     const tookMs = env.now() - sentAt;
     if (why === UNREACHABLE && tookMs >= HOLD_MIN_MS) {
-      host.evidence.holdMs = holdMs = Math.max(HOLD_MIN_MS, wait * HOLD_PART);
+      evidence.holdMs = holdMs = Math.max(HOLD_MIN_MS, wait * HOLD_PART);
+      verdicts.learn({ holdMs });
     }
     // Answered at once with nothing: neither the network nor the gateway is to be flooded.
     if (!why && !sends && session.count === count && tookMs < GAP_MS) await host.pause(GAP_MS);
@@ -249,7 +288,6 @@ export function createCarrier(
     return why ?? restart;
   };
 
-  const evidence = createRecorder(() => env.now());
   const host: Host & Carrier = {
     env,
     base,
@@ -262,6 +300,7 @@ export function createCarrier(
     probing: undefined,
     polling: false,
     evidence,
+    verdicts,
     exchanges: createExchanges(env, base, session, evidence, (output) => host.act(output)),
     wake: () => undefined,
     over: false,
@@ -329,11 +368,15 @@ export function createCarrier(
       }
     },
 
-    verify(changed) {
+    verify(climbs, forgets) {
       if (host.live) host.live.verify();
       else quick = host.polling;
       host.wake();
-      if (changed && session.ticket) void climb.now();
+      if (forgets) {
+        verdicts.reset();
+        climb.changed();
+      }
+      if (climbs && session.ticket) void climb.now();
     },
 
     watched() {

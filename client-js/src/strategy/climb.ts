@@ -5,12 +5,15 @@
 import { HEALTHY_MS } from "../backoff.ts";
 import type { Host } from "./host.ts";
 
-/** Milliseconds before each of the first rounds: the first at once, the last for five minutes. */
-const DELAYS_MS: readonly number[] = [0, 1000, 5000, 15_000];
-const LAST_MS = 30_000;
+/** Milliseconds before each round, where nothing better was lost. */
+const DELAYS_MS: readonly number[] = [0, 5000, 60_000, 5 * 60_000];
+const LAST_MS = 30 * 60_000;
+/** The same for five minutes after a proven link was lost. */
+const SOON_MS: readonly number[] = [1000, 5000, 15_000];
+const SOON_LAST_MS = 30_000;
 const OFTEN_MS = 5 * 60_000;
-/** Milliseconds between rounds after that. */
-const RARELY_MS = 5 * 60_000;
+/** Milliseconds before the next try while another tab proves, at least; at most three times that. */
+const BUSY_MS = 500;
 
 export interface Climb {
   /** Sees to it that a round runs or is planned. */
@@ -19,13 +22,18 @@ export interface Climb {
   now(): Promise<boolean>;
   /** A link that lived `livedMs` was lost: after a healthy life the rounds begin anew. */
   lost(livedMs: number): void;
+  /** The network is another: so do they. */
+  changed(): void;
   stop(): void;
 }
 
 export function createClimb(host: Host): Climb {
   const { env } = host;
   let rung = 0;
-  let since = env.now();
+  /** The same of the rounds that come soon; none before a link was lost, at that time. */
+  let soon = 0;
+  let since = -Infinity;
+  let busy = false;
   let timer: unknown;
   let running: Promise<boolean> | undefined;
 
@@ -37,7 +45,13 @@ export function createClimb(host: Host): Climb {
       if (host.over || !host.session.ticket) return true;
       if (host.live?.transport === transport) break;
       if (transport === "poll") host.live?.ended();
-      if (transport === "poll" || !(await host.prove(transport))) break;
+      if (transport === "poll") break;
+      // What is known to fail here is left for a later round, unless nothing else is allowed.
+      if (rung < 2 && allowed.length > 1 && host.verdicts.isBad(transport)) continue;
+      const prove = async () => ({ why: await host.prove(transport) });
+      const done = await env.alone(`throughline:${host.base}`, prove);
+      busy = !done;
+      if (!done?.why) break;
     }
     // The application changed its mind meanwhile.
     if (allowed !== host.allowed) return round();
@@ -48,10 +62,15 @@ export function createClimb(host: Host): Climb {
   const climb: Climb = {
     plan() {
       if (timer || running || host.over || isTop()) return;
-      const delayMs = DELAYS_MS[rung++] ?? LAST_MS;
       const often = env.now() - since < OFTEN_MS;
+      const delayMs = busy
+        ? BUSY_MS * (1 + 2 * env.random())
+        : often
+          ? (SOON_MS[soon++] ?? SOON_LAST_MS)
+          : (DELAYS_MS[rung++] ?? LAST_MS);
+      busy = false;
       if (delayMs === 0) void climb.now();
-      else timer = env.setTimeout(() => void climb.now(), often ? delayMs : RARELY_MS);
+      else timer = env.setTimeout(() => void climb.now(), delayMs);
     },
     now() {
       climb.stop();
@@ -63,9 +82,13 @@ export function createClimb(host: Host): Climb {
       return running;
     },
     lost(livedMs) {
-      if (livedMs < HEALTHY_MS) return;
-      rung = 1;
+      if (livedMs < HEALTHY_MS && since > 0) return;
+      soon = 0;
+      rung = 2;
       since = env.now();
+    },
+    changed() {
+      soon = rung = 0;
     },
     stop() {
       env.clearTimeout(timer);

@@ -7,6 +7,7 @@ import type { Recorder } from "./evidence.ts";
 import type { Exchanges } from "./exchanges.ts";
 import type { Link } from "./link.ts";
 import type { Tokens } from "./tokens.ts";
+import type { Verdicts } from "./verdict.ts";
 
 /** What the session's owner is told. */
 export interface Hooks {
@@ -29,6 +30,7 @@ export interface Host {
   readonly tokens: Tokens;
   readonly exchanges: Exchanges;
   readonly evidence: Recorder;
+  readonly verdicts: Verdicts;
   state: State;
   /** The transports that may be used, best first. */
   allowed: readonly Transport[];

@@ -148,6 +148,9 @@ export function openLink(
         } else if (frame.nonce !== nonce || link.stage !== "open") {
           // An answer that is not to this request: a cache, or a proxy that merges requests.
           link.ended();
+        } else if (first && session.ticket) {
+          // The other way was faster: this one's provisional session ends by itself.
+          link.close();
         } else if (first) {
           session.opened(frame);
           link.reader = session.reader();

@@ -97,6 +97,9 @@ export function connectShared(url: string, options: ShareOptions = {}): Client {
       WebSocket: group.Socket,
       fetch: undefined,
       beacon: () => true,
+      // What the holder learns of the network is not about this gateway in the page.
+      lasting: undefined,
+      alone: (_, run) => run(),
       // A hidden page's timers wait for up to a minute; what is due at once is not to.
       setTimeout: (call, ms) => (ms > 0 ? env.setTimeout(call, ms) : queueMicrotask(call)),
     },

@@ -29,6 +29,7 @@ export class World {
   readonly clock: Clock = new Clock();
   readonly gateway: Gateway = new Gateway(this.clock);
   readonly fates: Record<"ws" | "s" | "e" | "x", Fate> = { ws: "ok", s: "ok", e: "ok", x: "ok" };
+  readonly lasting: Map<string, string> = new Map();
   readonly stored: Map<string, string> = new Map();
   readonly reports: unknown[] = [];
   readonly beacons: FrameUp[][] = [];
@@ -37,6 +38,8 @@ export class World {
   connecting = 0;
   /** Requests that go into a dead connection before one comes through. */
   stalls = 0;
+  /** Names under which a tab runs something alone. */
+  readonly busy: Set<string> = new Set();
   pageVisible = true;
   private readonly cuts = new Set<() => void>();
   private readonly listeners = new Set<[PageEvent, (persisted: boolean) => void]>();
@@ -67,6 +70,16 @@ export class World {
         getItem: (key) => this.stored.get(key) ?? null,
         setItem: (key, value) => void this.stored.set(key, value),
         removeItem: (key) => void this.stored.delete(key),
+      },
+      lasting: {
+        getItem: (key) => this.lasting.get(key) ?? null,
+        setItem: (key, value) => void this.lasting.set(key, value),
+        removeItem: (key) => void this.lasting.delete(key),
+      },
+      alone: async (name, run) => {
+        if (this.busy.has(name)) return undefined;
+        this.busy.add(name);
+        return run().finally(() => this.busy.delete(name));
       },
       beacon: (url, body) => {
         this.beacons.push(decode(body));
