@@ -59,27 +59,33 @@ test("a WebSocket that is refused is followed by an exchange at once", async () 
   expect(client.state).toBe("connected");
 });
 
-test("where both ways answer the slower one's session is never taken up", async () => {
-  const world = await visited();
-  const { socket } = world.gateway;
-  world.gateway.socket = (frame, nonce, sink, session) => {
-    if ("l" in frame && frame.l === "open") {
-      world.clock.setTimeout(
-        () => void socket.call(world.gateway, frame, nonce, sink, session),
-        245,
-      );
-      return session;
-    }
-    return socket.call(world.gateway, frame, nonce, sink, session);
-  };
-  const client = world.connect({ resume: false });
-  const got: unknown[] = [];
-  client.channel("chat:a").on("event", ({ data }) => got.push(data));
-  await world.advance(2000);
-  for (const n of [1, 2, 3]) world.gateway.publish("chat:a", n);
-  await world.advance(2000);
-  expect([client.state, got]).toEqual(["connected", [1, 2, 3]]);
-});
+test.each([
+  ["exchange", 245, "poll"],
+  ["WebSocket", 225, "websocket"],
+] as const)(
+  "where both ways answer and the %s is faster, the other's session is never taken up",
+  async (_, delayMs, transport) => {
+    const world = await visited();
+    const { socket } = world.gateway;
+    world.gateway.socket = (frame, nonce, sink, session) => {
+      if ("l" in frame && frame.l === "open") {
+        const open = () => void socket.call(world.gateway, frame, nonce, sink, session);
+        world.clock.setTimeout(open, delayMs);
+        return session;
+      }
+      return socket.call(world.gateway, frame, nonce, sink, session);
+    };
+    const client = world.connect({ resume: false });
+    const got: unknown[] = [];
+    client.channel("chat:a").on("event", ({ data }) => got.push(data));
+    await world.advance(272);
+    expect([client.state, client.transport]).toEqual(["connected", transport]);
+    await world.advance(2000);
+    for (const n of [1, 2, 3]) world.gateway.publish("chat:a", n);
+    await world.advance(2000);
+    expect([client.state, got]).toEqual(["connected", [1, 2, 3]]);
+  },
+);
 
 test("a verdict is not believed after a day, nor on another network", async () => {
   for (const forget of [

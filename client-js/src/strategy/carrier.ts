@@ -6,7 +6,7 @@
 import type { ConnectOptions, State, Transport } from "../api.ts";
 import { backoff, HEALTHY_MS, RETRY_MS_MAX } from "../backoff.ts";
 import type { Env } from "../env.ts";
-import { CREDENTIALS, INTERCEPTED, isNetwork, refusal, retryOf, UNREACHABLE } from "../errors.ts";
+import { isNetwork, refusal, retryOf, UNREACHABLE } from "../errors.ts";
 import type { OpenFrame, Refusal } from "../protocol/frames.ts";
 import { type Session, SUPERSEDED } from "../session/session.ts";
 import { createClimb } from "./climb.ts";
@@ -14,27 +14,19 @@ import { createRecorder, type Recorder } from "./evidence.ts";
 import { createExchanges } from "./exchanges.ts";
 import type { Hooks, Host } from "./host.ts";
 import { type Link, openLink, VERDICT_MS } from "./link.ts";
+import { createReach } from "./reach.ts";
 import type { Tokens } from "./tokens.ts";
 import { createUpstream, GAP_MS } from "./upstream.ts";
 import { createVerdicts } from "./verdict.ts";
 
-/** Milliseconds that opening, or the first exchange after a loss, may take. */
-const OPEN_MS = 8000;
 /** A poll is dead this many milliseconds after it should have been answered. */
 const POLL_GRACE_MS = 2500;
 /** Milliseconds that a poll is held at least, after networks that cut longer ones. */
 const HOLD_MIN_MS = 3000;
 /** Of the hold that was cut, the part that the next poll is held: 20 s, 12 s, 7.2 s … */
 const HOLD_PART = 0.6;
-/** A WebSocket that opens the session has this many milliseconds, or so many round trips, before it is hedged. */
-const HEDGE_MS = 250;
-const HEDGE_TRIPS = 1.5;
-/** Exchanges of a session that is to be reached, one after the other: a page's pooled connections may be dead. */
-const REACH_TRIES = 3;
 /** Milliseconds between two small requests through a network that answers in the gateway's place, at least and at most. */
 const PORTAL_MS: readonly [number, number] = [5000, 10_000];
-/** A WebSocket that fails within this many milliseconds was refused by something near. */
-const NEAR_MS = 300;
 /** What the client recovers from by itself: a reason of the state, no error. */
 const QUIET = /^(unreach|interc|cred|session_k|moved)/;
 
@@ -146,69 +138,11 @@ export function createCarrier(
     return why;
   };
 
-  /** Attaches by an exchange, and by a higher one where that goes into a dead connection. */
-  const rejoin = async (token: string | undefined): Promise<Refusal | undefined> => {
-    for (let left = REACH_TRIES; ; ) {
-      const sent = exchanges.send(true, OPEN_MS, true, { wait: 0, token });
-      if (!--left) return sent;
-      const done = await Promise.race([sent.then((why) => ({ why })), host.pause(VERDICT_MS)]);
-      if (done) return done.why;
-      exchanges.abort();
-    }
-  };
-
-  /** Opens on a WebSocket, which was proven here before, and by an exchange beside it where that takes long. */
-  const race = async (): Promise<Refusal | undefined> => {
-    const first = opening();
-    const link = prove("websocket", first);
-    const { rttMs = 0 } = verdicts.read();
-    const hedge = host.pause(Math.max(HEDGE_MS, HEDGE_TRIPS * rttMs));
-    const done = await Promise.race([link.then((why) => ({ why })), hedge]);
-    if (session.ticket || host.over) return done ? done.why : link;
-    const opened = exchanges.run([first], OPEN_MS);
-    const why = await Promise.race([
-      link.then((failed) => failed && opened),
-      opened.then((failed) => (failed || host.live ? link : failed)),
-    ]);
-    if (host.live) exchanges.abort();
-    else host.probing?.close();
-    return why;
-  };
-
-  /** Opens or attaches: by an exchange, or by a WebSocket where no POST ever came through. */
-  const reach = async (): Promise<Refusal | undefined> => {
-    if (host.over) return undefined;
-    const { fresh: token } = tokens;
-    const kept = !!session.ticket;
-    if (
-      !kept &&
-      !tries &&
-      host.may("websocket") &&
-      host.may("poll") &&
-      verdicts.read().best === "websocket"
-    )
-      return race();
-    // A candidate has no place for a token, and without a fresh one an expired ticket opens nothing.
-    const renews = kept && token;
-    if (renews || host.allowed.some((transport) => transport !== "websocket")) {
-      const why = await (kept ? rejoin(token) : exchanges.run([opening()], OPEN_MS));
-      if (!isNetwork(why) || exchanges.answered || !host.may("websocket")) return why;
-      const failed = await prove("websocket", kept && !renews ? undefined : opening());
-      const { outcome, ms = 0 } = evidence.last("websocket") ?? {};
-      if (!failed || !isNetwork(failed) || why === INTERCEPTED) return failed && why;
-      if (evidence.last("poll")?.outcome !== "hung") return failed;
-      if (outcome !== "refused" || ms > NEAR_MS) return failed;
-      evidence.note("poll", "credentials", ms);
-      return CREDENTIALS;
-    }
-    return prove("websocket", kept && !renews ? undefined : opening());
-  };
-
   const establish = async (): Promise<Refusal | undefined> => {
     const resumed = !!session.ticket;
     // Why the one before ended has been seen to: it must not end this one.
     restart = undefined;
-    const failed = (await tokens.prepare(resumed)) ?? (await reach());
+    const failed = (await tokens.prepare(resumed)) ?? (await reach(!tries));
     const why = restart ?? failed;
     if (why || host.over) return why;
     tokens.shown();
@@ -421,6 +355,7 @@ export function createCarrier(
     },
   };
   const { exchanges } = host;
+  const reach = createReach(host, opening);
   const climb = createClimb(host);
   const upstream = createUpstream(host);
   return host;

@@ -1,7 +1,7 @@
 /** What the parts that carry a session share, and what they tell the session's owner. */
 import type { State, Transport } from "../api.ts";
 import type { Env } from "../env.ts";
-import type { LinkUp, Refusal } from "../protocol/frames.ts";
+import type { LinkUp, OpenFrame, Refusal } from "../protocol/frames.ts";
 import type { Output, Session } from "../session/session.ts";
 import type { Recorder } from "./evidence.ts";
 import type { Exchanges } from "./exchanges.ts";
@@ -49,8 +49,8 @@ export interface Host {
   settled(): Promise<unknown>;
   /** Does what the session answered; the reason, where that ends what was read. */
   act(output: Output | undefined, link?: Link): Refusal | undefined;
-  /** Proves one transport; the reason, where it did not become the link. */
-  prove(transport: Link["transport"]): Promise<Refusal | undefined>;
+  /** Proves one transport, with `first` by opening a session on it; the reason, where it did not become the link. */
+  prove(transport: Link["transport"], first?: OpenFrame): Promise<Refusal | undefined>;
   /** Sends a link frame by exchange, beside what carries the session. */
   post(frame: LinkUp): void;
   /** A link is over. */
