@@ -1,4 +1,5 @@
-/** What is in the session storage: the names in it outlive the script that wrote them. */
+/** What is in the storages of the page: the names in it outlive the script that wrote them. */
+import type { Transport } from "../api.ts";
 import type { Hello } from "../protocol/frames.ts";
 import type { Subscription } from "./subscriptions.ts";
 
@@ -14,4 +15,16 @@ export interface Stored extends Kept {
   /** Milliseconds of the clock. */
   now: number;
   channels: Pick<Subscription, "ch" | "presence" | "since" | "durable" | "state">[];
+}
+
+/** What is known of a network, in the local storage. */
+export interface Verdict {
+  /** When it was written, in milliseconds of the clock. */
+  at: number;
+  /** What was proven last. */
+  best?: Transport | undefined;
+  rttMs?: number | undefined;
+  holdMs?: number | undefined;
+  /** When a transport first and last failed since it was proven. */
+  failed: Partial<Record<Transport, readonly [number, number]>>;
 }

@@ -4,23 +4,12 @@
  */
 import type { Transport } from "../api.ts";
 import type { Env, Store } from "../env.ts";
+import type { Verdict } from "../session/stored.ts";
 
 /** Milliseconds after which nothing of it is believed. */
 const EXPIRES_MS = 24 * 3_600_000;
 /** Milliseconds that two failures are apart at least before they count against a transport. */
 const APART_MS = 5000;
-
-/** As it is stored. */
-interface Verdict {
-  /** When it was written. */
-  at: number;
-  /** What was proven last. */
-  best?: Transport | undefined;
-  rttMs?: number | undefined;
-  holdMs?: number | undefined;
-  /** When a transport first and last failed since it was proven. */
-  failed: Partial<Record<Transport, readonly [number, number]>>;
-}
 
 export interface Verdicts {
   /** What is known now. */
