@@ -18,6 +18,7 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: [
       "*/script.bundle",
+      "*/locks.bundle",
       "chaos.test",
       "client.test",
       "feed.test",

@@ -82,12 +82,15 @@ export function createEnv(own?: Partial<Env>): Env {
     get lasting() {
       return all.localStorage;
     },
-    alone: (name, run) =>
-      all.navigator?.locks
-        ? all.navigator.locks.request(name, { ifAvailable: true }, async (lock) =>
-            lock ? run() : undefined,
-          )
-        : run(),
+    alone(name, run) {
+      const locks = all.navigator?.locks as Locks | undefined;
+      // A sandboxed page has locks that it may not use: it rejects (Web Locks API, "request()").
+      return locks
+        ? locks
+            .request(name, { ifAvailable: true }, async (lock) => (lock ? run() : undefined))
+            .catch(run)
+        : run();
+    },
     beacon: (url, body) => !!all.navigator?.sendBeacon?.(url, new URLSearchParams(body)),
     page: document && {
       visible: () => !document.hidden,
@@ -104,6 +107,15 @@ export function createEnv(own?: Partial<Env>): Env {
     report: all.reportError ?? console.error,
     ...own,
   };
+}
+
+/** The part of `navigator.locks` that is used. */
+interface Locks {
+  request<T>(
+    name: string,
+    options: { ifAvailable: boolean },
+    call: (lock: unknown) => Promise<T>,
+  ): Promise<T>;
 }
 
 /** The part of `navigator.connection` that is used. Its `type` is known on phones only. */
