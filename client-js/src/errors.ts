@@ -17,7 +17,8 @@ export function retryOf(code: string): Retry {
 
 /**
  * What went wrong, and what to do. Beside the codes of PROTOCOL.md section 8 there are the client's
- * own: `queue_full`, `closed`, `aborted`, `failed`, `unreachable`, `auth_failed`, `bad_data`.
+ * own: `queue_full`, `closed`, `aborted`, `failed`, `unreachable`, `auth_failed`, `bad_data`,
+ * `blocked`.
  */
 export class ThroughlineError extends Error {
   override readonly name = "ThroughlineError";

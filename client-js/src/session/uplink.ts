@@ -17,8 +17,8 @@ export type Outcome =
 export type Settle = (outcome: Outcome) => void;
 
 interface Entry {
-  readonly request: Request;
-  readonly settle: Settle;
+  request: Request;
+  settle: Settle;
   /** Bytes of the frame's JSON. */
   readonly size: number;
   /** The channel of a publish: one of unknown outcome holds the later ones of it (M29). */
@@ -66,6 +66,8 @@ export interface Uplink {
   restart(isDurable: (channel: string) => boolean): void;
   /** Ends every request with this refusal. */
   end(why: Refusal): void;
+  /** The network does not let this frame through: its request ends so, and its number says nothing. */
+  void(seq: number, why: Refusal): void;
   /** Drops a request that was not sent yet, as if it had not been made. */
   withdraw(settle: Settle): void;
 }
@@ -97,14 +99,17 @@ export function createUplink(bound: number, now: () => number): Uplink {
     });
   };
 
+  const drop = (entry: Entry): void => {
+    entries.splice(entries.indexOf(entry), 1);
+  };
+
   const applied = (to = 0): void => {
     if (!synced) seq = to;
     synced = true;
     up = Math.max(up, Math.min(to, seq));
-  };
-
-  const drop = (entry: Entry): void => {
-    entries.splice(entries.indexOf(entry), 1);
+    // Nothing answers a frame that says nothing.
+    for (const entry of entries.filter(({ request, seq }) => request.t === "noop" && seq <= up))
+      drop(entry);
   };
 
   return {
@@ -157,7 +162,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
       synced = true;
       for (const entry of entries.splice(0)) {
         const { request, channel, settle } = entry;
-        if (/^(un)?subscribe$|^a/.test(request.t)) settle({ t: "ok", re: 0 });
+        if (/^(un)?subscribe$|^a|^noop/.test(request.t)) settle({ t: "ok", re: 0 });
         else if (channel && entry.seq && !isDurable(channel))
           settle(refusal("unknown_outcome", "it may be stored"));
         else {
@@ -168,6 +173,14 @@ export function createUplink(bound: number, now: () => number): Uplink {
     },
     end(why) {
       for (const { settle } of entries.splice(0)) settle(why);
+    },
+    void(seq, why) {
+      const entry = entries.find((other) => other.seq === seq);
+      if (!entry) return;
+      const { settle } = entry;
+      entry.request = { t: "noop" };
+      entry.settle = () => undefined;
+      settle(why);
     },
     withdraw(settle) {
       const entry = entries.find(

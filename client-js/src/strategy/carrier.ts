@@ -177,8 +177,10 @@ export function createCarrier(
     const wake = woken();
     const sentAt = env.now();
     const sends = exchanges.outgoing.length || uplink.hasMore();
-    const wait = quick ? 0 : Math.min(holdMs, hello.hold_ms);
-    const timeoutMs = quick ? VERDICT_MS : wait + POLL_GRACE_MS;
+    const { room } = exchanges;
+    const soon = quick || room < Infinity;
+    const wait = soon ? 0 : Math.min(holdMs, hello.hold_ms);
+    const timeoutMs = soon ? VERDICT_MS : wait + POLL_GRACE_MS;
     quick = false;
     // The one before is answered `superseded`; where it is not, it only takes a connection.
     exchanges.abort(VERDICT_MS);
@@ -195,6 +197,8 @@ export function createCarrier(
       evidence.holdMs = holdMs = Math.max(HOLD_MIN_MS, wait * HOLD_PART);
       verdicts.learn({ holdMs });
     }
+    // A frame was refused, most likely: without any the next one may go through.
+    if (isNetwork(why) && room && !exchanges.room) return undefined;
     // Answered at once with nothing: neither the network nor the gateway is to be flooded.
     if (!why && !sends && session.count === count && tookMs < GAP_MS) await host.pause(GAP_MS);
     return why;

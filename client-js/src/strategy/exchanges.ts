@@ -3,15 +3,23 @@
  * what an answer brings is given to the session, whenever it comes.
  */
 import { type Env, freshName } from "../env.ts";
-import { INTERCEPTED, isNetwork, UNREACHABLE } from "../errors.ts";
+import { INTERCEPTED, isNetwork, refusal, UNREACHABLE } from "../errors.ts";
 import { encodeBody } from "../protocol/body.ts";
-import type { FrameUp, LinkUp, Refusal } from "../protocol/frames.ts";
+import type { FrameUp, LinkUp, Refusal, SessionUp } from "../protocol/frames.ts";
 import type { AttachOptions, Output, Session } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
 import { exchange, parseAnswer } from "../transports/exchange.ts";
 import type { Recorder } from "./evidence.ts";
 
+/** Refusals of one frame alone after which it is given up. */
+const REFUSALS_MAX = 2;
+
 export interface Exchanges {
+  /**
+   * Session frames that the next exchange may have. Where somebody between refused one that had some, none
+   * go next, and beside one that goes through without they go one at a time: so the one that is refused is found.
+   */
+  readonly room: number;
   /** Whether a POST was ever answered by the gateway. */
   answered: boolean;
   /** Link frames that go up with the next exchange. */
@@ -43,16 +51,36 @@ export function createExchanges(
   act: (output: Output | undefined) => Refusal | undefined,
 ): Exchanges {
   const pending = new Set<AbortController>();
+  /** How often one frame alone was refused. */
+  let refusals = 0;
+  let room = Infinity;
+
+  /** What became of an exchange that had these frames; `refused`: somebody answered, and not the gateway. */
+  const judge = (up: readonly SessionUp[], refused: boolean, answered: boolean): void => {
+    const [first] = up;
+    if (answered) {
+      if (first) refusals = 0;
+      if (room < Infinity) room = session.uplink.hasMore() ? 1 : Infinity;
+    } else if (refused && first) {
+      room = 0;
+      if (up.length > 1 || ++refusals < REFUSALS_MAX) return;
+      refusals = 0;
+      session.uplink.void(first.seq, refusal("blocked", "the network refuses this content"));
+    }
+  };
 
   const exchanges: Exchanges = {
     answered: false,
     outgoing: [],
+    get room() {
+      return room;
+    },
     send(higher, timeoutMs, withSession, options) {
       const { frames, frame_bytes } = session.hello.limits;
       const links = exchanges.outgoing.splice(0, frames - 2);
       const attach = session.attach(higher, options);
-      const room = frames - 1 - links.length;
-      const up = withSession ? session.uplink.take(true, room, frame_bytes) : [];
+      const most = Math.min(room, frames - 1 - links.length);
+      const up = withSession && most ? session.uplink.take(true, most, frame_bytes) : [];
       return exchanges.run([attach, ...links, ...up], timeoutMs);
     },
     async run(frames, timeoutMs) {
@@ -75,6 +103,8 @@ export function createExchanges(
       }
       if (reader.at === undefined) why ??= ok ? INTERCEPTED : UNREACHABLE;
       exchanges.answered ||= !isNetwork(why);
+      const up = frames.filter((frame): frame is SessionUp => "seq" in frame);
+      judge(up, isNetwork(why) && !!text && !answer.length, !isNetwork(why));
       if (!session.isCurrent(reader)) return undefined;
       const tookMs = env.now() - sentAt;
       const held = frames.some((frame) => "wait" in frame && frame.wait);

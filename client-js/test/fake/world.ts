@@ -35,6 +35,8 @@ export class World {
   readonly beacons: FrameUp[][] = [];
   /** What was requested: kinds in order. */
   readonly requests: string[] = [];
+  /** Whether somebody between refuses this body, with a page of its own. */
+  refuses: (frames: readonly FrameUp[]) => boolean = () => false;
   connecting = 0;
   /** Requests that go into a dead connection before one comes through. */
   stalls = 0;
@@ -157,6 +159,11 @@ export class World {
       const frames = decode(String(init.body));
       this.later(() => {
         if (!this.cuts.has(fail)) return;
+        if (this.refuses(frames)) {
+          this.cuts.delete(fail);
+          resolve(new Response("<html>Forbidden</html>", { status: 403 }));
+          return;
+        }
         if (kind === "x") {
           this.gateway.exchange(frames, nonce, (down) => {
             const text = JSON.stringify(down);
