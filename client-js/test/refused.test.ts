@@ -1,4 +1,4 @@
-/** What a network refuses by its content. */
+/** Networks that refuse some content, and those that hold back the last message. */
 import { expect, test } from "vitest";
 import type { FrameUp } from "../src/protocol/frames.ts";
 import { World } from "./fake/world.ts";
@@ -52,4 +52,18 @@ test("a network that is away blames no frame", async () => {
   world.refuses = () => false;
   await world.advance(20_000);
   await expect(sent).resolves.toMatchObject({ duplicate: false });
+});
+
+test("where each message comes with its successor a stream is asked for with fillers", async () => {
+  // spec: M27
+  const world = new World();
+  Object.assign(world.fates, { ws: "refuse", s: "late" });
+  const client = world.connect();
+  const got: unknown[] = [];
+  client.channel("chat:a").on("event", ({ data }) => got.push(data));
+  await world.advance(7000);
+  expect(client.transport).toBe("stream");
+  world.gateway.publish("chat:a", 1);
+  await world.advance(60);
+  expect(got).toEqual([1]);
 });

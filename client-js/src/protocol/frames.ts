@@ -49,7 +49,7 @@ export interface AttachFrame {
 export type LinkUp =
   | OpenFrame
   | AttachFrame
-  | { l: "candidate"; v: 1; ticket: string | undefined }
+  | { l: "candidate"; v: 1; ticket: string | undefined; filler?: boolean | undefined }
   | { l: "echo"; id: string; via?: string | undefined }
   | { l: "pong"; count?: number | undefined; visible?: boolean | undefined }
   | { l: "leaving" | "close" };

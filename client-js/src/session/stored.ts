@@ -23,6 +23,8 @@ export interface Verdict {
   at: number;
   /** What was proven last. */
   best?: Transport | undefined;
+  /** Whether each message of a stream needs a filler after it: it comes with its successor here. */
+  fills?: boolean | undefined;
   rttMs?: number | undefined;
   holdMs?: number | undefined;
   /** When a transport first and last failed since it was proven. */

@@ -132,6 +132,13 @@ export function createCarrier(
     host.probing = link;
     const why = await link.proven;
     host.probing = undefined;
+    if (why && link.stalled && !link.duplex && !verdicts.read().fills) {
+      // What came may be held until more follows: with fillers it would.
+      verdicts.learn({ fills: true });
+      const again = await prove(transport);
+      if (again) verdicts.learn({ fills: false });
+      return again;
+    }
     if (!why) verdicts.learn({ best: transport, rttMs: evidence.rttMs });
     else if (isNetwork(why) && exchanges.answered && evidence.last("poll")?.outcome === "ok")
       verdicts.failed(transport);

@@ -17,6 +17,8 @@ import type { Host } from "./host.ts";
 export const STEP_MS = 4000;
 /** Milliseconds within which a link has to answer when it is asked whether it still works. */
 export const VERDICT_MS = 1500;
+/** Milliseconds within which a stream has to bring something that was asked for alone: else the network gathers. */
+const ALONE_MS = 1200;
 
 const KINDS = { websocket: "ws", stream: "s", sse: "e" } as const;
 
@@ -27,6 +29,8 @@ export interface Link {
   reader: Reader;
   /** Settled once: with the reason, where it did not become the link. */
   readonly proven: Promise<Refusal | undefined>;
+  /** Whether it ended because nothing came in time. */
+  stalled: boolean;
   stage: "open" | "echo" | "attach" | "live" | "over";
   send(frame: FrameUp): void;
   /** Moves the session to this connection, or to a higher number on it. */
@@ -58,14 +62,14 @@ export function openLink(
   /** When it began, and whether it opened. */
   const startedAt = env.now();
   let opened = false;
-  let expired = false;
+  let echoes = 0;
 
   const step = (stage: Link["stage"], withinMs?: number): void => {
     link.stage = stage;
     env.clearTimeout(timer);
     if (withinMs) {
       timer = env.setTimeout(() => {
-        expired = true;
+        link.stalled = true;
         link.ended();
       }, withinMs);
     }
@@ -85,6 +89,7 @@ export function openLink(
     proven: new Promise((resolve) => {
       settle = resolve;
     }),
+    stalled: false,
     stage: "open",
     send: (frame) => connection?.send?.(frame),
     attach() {
@@ -112,7 +117,7 @@ export function openLink(
     ended(why) {
       if (link.stage === "over") return;
       if (link.stage !== "live" && !why) {
-        const outcome = opened ? "opened_dead" : expired ? "hung" : "refused";
+        const outcome = opened ? "opened_dead" : link.stalled ? "hung" : "refused";
         host.evidence.note(transport, outcome, env.now() - startedAt);
       }
       settle(why ?? UNREACHABLE);
@@ -130,7 +135,12 @@ export function openLink(
   connection = (duplex ? openWebSocket : openStream)(
     env,
     addressOf(host.base, nonce, KINDS[transport]),
-    first ?? { l: "candidate", v: 1, ticket: session.ticket },
+    first ?? {
+      l: "candidate",
+      v: 1,
+      ticket: session.ticket,
+      filler: (!duplex && host.verdicts.read().fills) || undefined,
+    },
     {
       opened() {
         opened = true;
@@ -143,7 +153,14 @@ export function openLink(
         } else if (frame.l === "echo") {
           if (frame.id !== echo) return;
           echo = undefined;
-          if (link.stage === "echo") link.attach();
+          if (link.stage === "echo") {
+            // The first may have come with what the network had to bring anyway.
+            if (duplex || echoes++) link.attach();
+            else {
+              step("echo", ALONE_MS + (host.evidence.rttMs ?? 0));
+              sendEcho();
+            }
+          }
           if (link.stage === "live") step("live");
         } else if (frame.nonce !== nonce || link.stage !== "open") {
           // An answer that is not to this request: a cache, or a proxy that merges requests.

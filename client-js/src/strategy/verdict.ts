@@ -15,7 +15,7 @@ export interface Verdicts {
   /** What is known now. */
   read(): Verdict;
   /** A transport was proven, or polls are held for so long. */
-  learn(what: Pick<Partial<Verdict>, "best" | "holdMs" | "rttMs">): void;
+  learn(what: Pick<Partial<Verdict>, "best" | "holdMs" | "rttMs" | "fills">): void;
   /** A transport failed beside a working exchange. */
   failed(transport: Transport): void;
   /** Whether it failed twice. */

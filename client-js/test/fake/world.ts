@@ -14,9 +14,9 @@ import type { Down, GatewaySession, Sink } from "./session.ts";
 
 /**
  * What the network does to one kind of connection. `swallow`: it opens, and nothing comes down. `portal`:
- * a page of its own is the answer.
+ * a page of its own is the answer. `late`: what a stream brings comes with what follows it.
  */
-export type Fate = "ok" | "refuse" | "hang" | "swallow" | "portal";
+export type Fate = "ok" | "refuse" | "hang" | "swallow" | "portal" | "late";
 
 /** Milliseconds each way. */
 const LATENCY_MS = 10;
@@ -194,15 +194,22 @@ export class World {
         };
         this.cuts.add(end);
         signal?.addEventListener("abort", end);
+        const [first] = frames;
+        const fills = first && "l" in first && first.l === "candidate" && first.filler;
+        let held: string | undefined;
+        const down = (text: string): void => {
+          const piece = fate === "late" ? held : text;
+          held = text;
+          if (!over && piece) controller.enqueue(new TextEncoder().encode(piece));
+        };
         const sink: Sink = {
           via: `n1.${nonce}`,
           send: (frame) => {
             const text =
               kind === "e" ? `data: ${JSON.stringify(frame)}\n\n` : `${JSON.stringify(frame)}\n`;
             if (fate !== "swallow") {
-              this.later(() => {
-                if (!over) controller.enqueue(new TextEncoder().encode(text));
-              });
+              this.later(() => down(text));
+              if (fills) this.clock.setTimeout(() => down('{"l":"filler"}\n'), LATENCY_MS + 30);
             }
           },
           close: () => this.later(end),
