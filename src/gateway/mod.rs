@@ -164,6 +164,11 @@ impl Gateway {
         self.peers.is_some()
     }
 
+    /// `single-node` where sessions and events stay on this node, else `shared`.
+    pub fn fleet(&self) -> &'static str {
+        if self.is_shared() { "shared" } else { "single-node" }
+    }
+
     /// What the client calls a connection: the incarnation and its nonce.
     pub fn via(&self, nonce: &str) -> String {
         format!("{}.{nonce}", self.incarnation().0)

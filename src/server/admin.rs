@@ -18,7 +18,7 @@ use crate::telemetry::metrics::CONTENT_TYPE as METRICS_TYPE;
 struct Ready {
     status: &'static str,
     engine: &'static str,
-    /// `single-node` where sessions and events stay on this node, else `shared`.
+    /// As [`Gateway::fleet`] says.
     fleet: &'static str,
 }
 
@@ -37,8 +37,8 @@ pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
         Health::Degraded => (StatusCode::OK, "degraded"),
         Health::Ready => (StatusCode::OK, "ready"),
     };
-    let fleet = if gateway.is_shared() { "shared" } else { "single-node" };
-    (status, Json(Ready { status: said, engine: gateway.engine.name(), fleet })).into_response()
+    let (engine, fleet) = (gateway.engine.name(), gateway.fleet());
+    (status, Json(Ready { status: said, engine, fleet })).into_response()
 }
 
 /// The counters, as OpenMetrics.

@@ -152,7 +152,8 @@ impl Node {
     /// Says where it listens: for people, and for tools that gave port 0.
     fn announce(&self) {
         let Some(address) = self.address() else { return };
-        tracing::info!(%address, engine = self.gateway.engine.name(), "listening");
+        let (engine, fleet) = (self.gateway.engine.name(), self.gateway.fleet());
+        tracing::info!(%address, engine, fleet, "listening");
         // The one that is plain last: who reads on for it has read both.
         if let Some(secure) = self.secure.filter(|secure| *secure != address) {
             println!("listening on https://{secure}");

@@ -1,0 +1,92 @@
+//! Everyone comes at once: FAULTS 39.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::support::client::{Client, Transport};
+use crate::support::fleet::Node;
+use crate::support::history::History;
+use crate::support::redis::Redis;
+use crate::support::server::{Servers, Setup};
+use crate::support::unique;
+
+const MANY: usize = 2000;
+const RATE: usize = 100;
+/// The contract's, beside the time that the rate takes.
+const BESIDES: Duration = Duration::from_secs(30);
+const REFUSED: &str = "throughline_sessions_refused_total{code=\"rate_limited\"}";
+
+/// A session that is cut when it is told to, and comes back elsewhere. When it had what was published
+/// after the cut.
+async fn comes_back(
+    mut client: Client,
+    ch: String,
+    to: Servers,
+    mut cut: watch::Receiver<bool>,
+) -> (Instant, Client) {
+    while !*cut.borrow() {
+        tokio::select! {
+            _ = cut.changed() => {}
+            _ = client.next_within(Duration::from_secs(1)) => {}
+        }
+    }
+    client.cut();
+    client.goes_to(&to);
+    client.reopens = true;
+    assert_eq!(client.data(&ch, 1).await, ["after"], "{}", client.name);
+    (Instant::now(), client)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_herd_that_moves_to_another_node_is_back_within_its_time_and_thirty_seconds() {
+    // demand: 97
+    // spec: B4, S5
+    let redis = Redis::start();
+    let wide = Setup::suite()
+        .set("limits.admission.per_second", "100000")
+        .set("limits.admission.burst", "100000");
+    let narrow = Setup::suite()
+        .set("limits.admission.per_second", &RATE.to_string())
+        .set("limits.admission.burst", &RATE.to_string());
+    let [lives, dies] = [&wide, &wide].map(|setup| Node::start(setup, &redis.url()));
+    let takes = Node::start(&narrow, &redis.url());
+    for node in [&lives, &dies, &takes] {
+        node.wait_until_ready().await;
+    }
+    let (ch, history) = (unique("doc:"), History::default());
+    let (tell, told) = watch::channel(false);
+    let mut herd = JoinSet::new();
+    for index in 0..MANY {
+        let node = if index % 2 == 0 { &lives } else { &dies };
+        let transport = Transport::ALL[index / 2 % Transport::ALL.len()];
+        let open = json!({ "subs": [{ "ch": ch }] });
+        let mut client = Client::open(&node.servers(), transport, open, &history).await;
+        client.call(json!({ "t": "presence", "users": [] })).await;
+        herd.spawn(comes_back(client, ch.clone(), takes.servers(), told.clone()));
+    }
+    let began = Instant::now();
+    dies.kill();
+    tell.send_replace(true);
+    takes.servers().publish(&ch, "after").await;
+    let (mut last, mut moved, mut rebuilt, mut lost) = (began, 0, 0, 0);
+    while let Some(back) = herd.join_next().await {
+        let (at, client) = back.expect("a session that comes back");
+        last = last.max(at);
+        (rebuilt, lost) = (rebuilt + client.rebuilt, lost + client.lost);
+        moved += usize::from(client.rebuilt + client.lost == 0);
+    }
+    let (took, refused) = (last - began, takes.servers().metric(REFUSED).await);
+    println!(
+        "| 39 {MANY} sessions cut at once, one node takes {RATE}/s | moved {moved} | rebuilt {rebuilt} | \
+         lost {lost} | refused and told when {refused} | all back after {:.1} s |",
+        took.as_secs_f64()
+    );
+    assert_eq!((moved, rebuilt, lost), (MANY / 2, MANY as u64 / 2, 0));
+    let least = Duration::from_secs((MANY / RATE - 1) as u64);
+    assert!(refused > 0.0 && took + Duration::from_secs(1) >= least, "nobody was held back");
+    assert!(took <= least + Duration::from_secs(1) + BESIDES, "{took:?}");
+}

@@ -1,0 +1,92 @@
+//! Readers of channels where nothing happens: what is lost is told to them too, without an event
+//! that would show it. FAULTS 10, 12.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::support::client::{Client, Transport};
+use crate::support::fleet::Fleet;
+use crate::support::history::History;
+use crate::support::redis::{Options, Redis};
+use crate::support::server::Setup;
+use crate::support::{text, unique};
+
+const CHANNELS: usize = 6;
+const EVENTS: usize = 20;
+
+/// Readers of every transport at three nodes have all of some channels; then comes the fault, and
+/// nothing is published until each was told of each channel.
+async fn are_told(name: &str, redis: &Redis, fault: impl FnOnce()) {
+    let fleet = Fleet::start(&Setup::suite(), &vec![redis.url(); 3]).await;
+    let (servers, history) = (fleet.servers(), History::default());
+    let channels: Vec<_> = (0..CHANNELS).map(|_| unique("doc:")).collect();
+    let subs: Vec<_> = channels.iter().map(|ch| json!({ "ch": ch })).collect();
+    let mut readers = Vec::new();
+    for index in 0..9 {
+        let node = fleet.nodes[index % 3].servers();
+        let transport = Transport::ALL[index / 3 % Transport::ALL.len()];
+        let open = json!({ "subs": subs });
+        let mut reader = Client::open(&node, transport, open, &history).await;
+        for _ in &channels {
+            reader.until_kind("subscribed").await;
+        }
+        readers.push(reader);
+    }
+    for event in 0..EVENTS {
+        for ch in &channels {
+            servers.publish(ch, event).await;
+        }
+    }
+    for reader in &mut readers {
+        for _ in 0..CHANNELS * EVENTS {
+            reader.until_kind("event").await;
+        }
+    }
+    let began = Instant::now();
+    fault();
+    let told = readers.iter_mut().map(|reader| async {
+        let mut of = Vec::new();
+        for _ in &channels {
+            of.push(text(&reader.until_kind("gap").await, "ch").to_owned());
+        }
+        of.sort();
+        of
+    });
+    let told = futures::future::join_all(told).await;
+    println!(
+        "| {name}, idle readers | gaps told {} | the last after {:.1} s |",
+        told.iter().map(Vec::len).sum::<usize>(),
+        began.elapsed().as_secs_f64()
+    );
+    let mut all = channels.clone();
+    all.sort();
+    assert!(told.iter().all(|of| *of == all), "each is told once of each channel: {told:?}");
+    for ch in &channels {
+        servers.publish(ch, "after").await;
+    }
+    for reader in &mut readers {
+        for _ in &channels {
+            assert_eq!(reader.until_kind("event").await["data"], "after");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_quiet_channels_are_told_of_a_flush() {
+    // spec: F1, D5
+    let redis = Redis::start();
+    are_told("12 FLUSHALL", &redis, || assert_eq!(redis.cli(&["FLUSHALL"]), "OK")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_quiet_channels_are_told_of_a_log_that_lost_its_end() {
+    // spec: F2, D5
+    let redis = Redis::with(Options::new().append_only("always"));
+    let fault = || {
+        redis.kill();
+        redis.truncate_aof(0.3);
+        redis.restart();
+    };
+    are_told("10 30 % of the AOF", &redis, fault).await;
+}
