@@ -27,9 +27,8 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::telemetry::labels::Kind;
 
 /// The headers of every answer (M8): no cache keeps it, no proxy rewrites or stores it.
-const HEADERS: [(HeaderName, HeaderValue); 5] = [
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, no-transform")),
-    (CONTENT_ENCODING, HeaderValue::from_static("identity")),
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
 use crate::gateway::candidates::Place;
@@ -41,10 +41,13 @@ pub(super) async fn events(
     Ok(response(stream, "text/event-stream"))
 }
 
-/// A stream as an answer.
+/// A stream as an answer. That it is not encoded keeps proxies from compressing it, which would store it
+/// (M8); on a complete answer it would mislead those that compress it all the same (docs/adr/0012).
 pub(super) fn response(stream: StreamBody, media_type: &'static str) -> Response {
     let mut response = Body::new(stream).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("identity"));
     response
 }
 
