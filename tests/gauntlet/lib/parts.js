@@ -116,7 +116,9 @@ export async function browser(pagePort, forward) {
   if (forward) {
     const { port, scheme = "http" } = forward;
     args.push(`--proxy-server=${scheme}://127.0.0.1:${port}`);
-    args.push(`--proxy-bypass-list=<-loopback>;127.0.0.1:${pagePort}`);
+    // What the browser asks for by itself goes nowhere, and takes none of a proxy's connections.
+    const own = "*.google.com;*.googleapis.com;*.gvt1.com";
+    args.push(`--proxy-bypass-list=<-loopback>;127.0.0.1:${pagePort};${own}`);
   }
   const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
   return chromium.launch({ executablePath, args });
