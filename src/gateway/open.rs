@@ -39,8 +39,8 @@ pub struct Opener<'a> {
 /// more, and makes the connection its link. The hello is returned for an exchange, which puts it
 /// before the answer, and written at once to anything else.
 /// # Errors
-/// `draining`, `too_many_sessions` and `rate_limited` before anything is looked at, then what the
-/// token refuses.
+/// `draining`, `too_many_sessions` and `rate_limited` before anything is looked at, `session_kept` where
+/// the node of the session whose ticket it shows cannot be asked yet, then what the token refuses.
 pub async fn open(
     gateway: &Arc<Gateway>,
     opener: Opener<'_>,
@@ -50,6 +50,10 @@ pub async fn open(
     // Its ticket names the node that will have it still.
     lease::ensure_awake(gateway).await;
     let again = rebuild::claim(gateway, &open, opener.bearer).await;
+    // It comes again, and is admitted then.
+    let again = again.inspect_err(|_| {
+        gateway.admission.give_back(gateway.config.limits.admission);
+    })?;
     begin(gateway, opener, open, again.as_ref())
 }
 

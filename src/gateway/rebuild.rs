@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::Identity;
 use crate::auth::tickets::SessionTicket;
 use crate::engine::types::{Incarnation, NodeStatus};
+use crate::protocol::error::Refusal;
 use crate::protocol::up::Open;
 
 use super::owner::{self, Arriving};
@@ -33,39 +33,48 @@ pub struct Again {
 
 /// The session that an `open` goes on with: where it shows the ticket of one of the same subject
 /// that no node has any more. Anything else opens a session of its own.
+/// # Errors
+/// `session_kept` where it cannot be known yet whether a node has it: a session of its own would be
+/// another member, and the one that goes on would be seen to leave.
 pub(super) async fn claim(
     gateway: &Arc<Gateway>,
     head: &Open,
     bearer: Option<&str>,
-) -> Option<Again> {
-    let shown = head.ticket.as_deref()?;
-    let ticket = gateway.auth.tickets().open_session(shown).ok()?;
-    let token = head.token.as_deref().or(bearer);
-    let identity = open::identify(gateway, token, None).ok()?;
-    let (session, tickets) = (ticket.session, gateway.auth.tickets());
+) -> Result<Option<Again>, Refusal> {
+    let Some(ticket) = shown(gateway, head, bearer) else { return Ok(None) };
+    let session = ticket.session;
     let ended = gateway.endings.of(session).is_some();
-    if ended || !is_subject(&ticket, &identity) || is_here(gateway, &ticket).await {
-        return None;
+    if ended || is_here(gateway, &ticket).await {
+        return Ok(None);
     }
-    let arriving = Arriving::begin(gateway, session)?;
-    let (expected, name) = match gateway.engine.parked(&record::key(session)).await.ok()? {
+    let Some(arriving) = Arriving::begin(gateway, session) else { return Ok(None) };
+    let found = gateway.engine.parked(&record::key(session)).await.map_err(|_| owner::kept())?;
+    let (expected, name) = match found {
         None => (0, ticket.incarnation.clone()),
-        Some(found) => match Record::open(tickets, session, &found.state)? {
-            Record::Owned(name) => (found.version, name),
+        Some(found) => match Record::open(gateway.auth.tickets(), session, &found.state) {
+            Some(Record::Owned(name)) => (found.version, name),
             // It is resumed, not opened again.
-            Record::Parked(_) => return None,
+            Some(Record::Parked(_)) | None => return Ok(None),
         },
     };
     // Above what it had at the last owner that the client knows, though the record were lost.
     let version = expected.max(ticket.version) + 1;
     // Who has it would have raised the version since.
-    if !has_let_go(gateway, &Incarnation(name.into()), session).await
-        || !parking::claim(gateway, session, expected, version).await.ok()?
+    if !has_let_go(gateway, &Incarnation(name.into()), session).await?
+        || !parking::claim(gateway, session, expected, version).await?
     {
-        return None;
+        return Ok(None);
     }
     gateway.metrics.sessions_rebuilt.inc();
-    Some(Again { session, version, _arriving: arriving })
+    Ok(Some(Again { session, version, _arriving: arriving }))
+}
+
+/// The ticket that an `open` shows, where it is of the subject that opens.
+fn shown(gateway: &Gateway, head: &Open, bearer: Option<&str>) -> Option<SessionTicket> {
+    let ticket = gateway.auth.tickets().open_session(head.ticket.as_deref()?).ok()?;
+    let token = head.token.as_deref().or(bearer);
+    let identity = open::identify(gateway, token, None).ok()?;
+    (ticket.user.as_deref() == identity.user.as_deref()).then_some(ticket)
 }
 
 /// Whether this node has it, or what came in its place.
@@ -74,23 +83,30 @@ async fn is_here(gateway: &Arc<Gateway>, ticket: &SessionTicket) -> bool {
         || owner::here(gateway, ticket.session).await.is_some()
 }
 
-fn is_subject(ticket: &SessionTicket, identity: &Identity) -> bool {
-    ticket.user.as_deref() == identity.user.as_deref()
-}
-
 /// Whether its last owner is dead, or says that it does not have the session.
-async fn has_let_go(gateway: &Gateway, owner: &Incarnation, session: u128) -> bool {
+/// # Errors
+/// `session_kept` where that cannot be known yet.
+async fn has_let_go(
+    gateway: &Gateway,
+    owner: &Incarnation,
+    session: u128,
+) -> Result<bool, Refusal> {
     if *owner == gateway.incarnation() || gateway.lease.is_retired(&owner.0) {
-        return true;
+        return Ok(true);
     }
-    match peers::status(gateway, owner).await {
-        Ok(NodeStatus::Dead) => true,
+    let status = peers::status(gateway, owner).await;
+    if matches!(status, Ok(NodeStatus::Dead)) {
+        return Ok(true);
+    }
+    // A node that shares nothing knows no other, now or later.
+    let Some(peers) = &gateway.peers else { return Ok(false) };
+    match status {
         Ok(NodeStatus::Alive { address }) => {
-            let Some(peers) = &gateway.peers else { return false };
             let peer = Peer { incarnation: owner.clone(), address };
             let answer = peers.ask(&peer, &Question::Holds(record::key(session)), ASK_WITHIN).await;
-            matches!(answer, Ok(Answer::NotHere))
+            // Who does not answer may have died since it was seen; its lease will tell.
+            answer.map(|answer| matches!(answer, Answer::NotHere)).map_err(|_| owner::kept())
         }
-        Ok(NodeStatus::Unknown) | Err(_) => false,
+        Ok(NodeStatus::Dead | NodeStatus::Unknown) | Err(_) => Err(owner::kept()),
     }
 }

@@ -8,6 +8,7 @@ use crate::fleet::Fleet;
 use crate::support::checker::assert_keeps_the_contract;
 use crate::support::client::{Client, Transport};
 use crate::support::history::History;
+use crate::support::http::Request;
 use crate::support::{text, unique};
 
 fn subs(channels: &[&str]) -> Value {
@@ -97,4 +98,29 @@ async fn a_node_whose_lease_had_lapsed_lets_its_sessions_go_and_they_go_on_as_th
         client.close().await;
     }
     assert_keeps_the_contract(&history.records());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_whose_old_session_may_still_live_waits_rather_than_being_another_member() {
+    // spec: S5, R3, M44
+    let mut fleet = crate::real::Fleet::start(2, &[]).await;
+    let (ch, history) = (unique("chat:"), History::default());
+    let mut client = Client::open(fleet.at(0), Transport::Poll, subs(&[&ch]), &history).await;
+    client.call(json!({ "t": "presence", "users": [] })).await;
+    fleet.nodes[0].kill();
+    // Its lease says for a while that it lives, and nobody answers there.
+    let open = json!([{ "l": "open", "v": 1, "ticket": client.ticket() }]).to_string();
+    let mut refused = 0;
+    let hello = loop {
+        let request = Request::post(&format!("/realtime/{}/x", unique("n")), open.clone());
+        let answer = request.send(fleet.at(1)).await.unwrap();
+        if answer.status == 200 {
+            break answer.json()[0].clone();
+        }
+        assert_eq!(answer.code(), "session_kept");
+        refused += 1;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert!(refused > 0, "the node was taken for dead at once");
+    assert_eq!((&hello["rebuilt"], text(&hello["me"], "id")), (&json!(true), &client.member[..]));
 }
