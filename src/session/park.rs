@@ -62,6 +62,8 @@ struct ParkedSub {
     member: bool,
     watches: bool,
     at: Option<Position>,
+    /// Whether the end of what it reads has yet to be told.
+    owes_caught_up: bool,
 }
 
 impl Session {
@@ -137,7 +139,11 @@ impl Session {
     /// A subscription stands after the last event that was handed.
     fn parked_sub(&self, sub: &Sub) -> ParkedSub {
         let at = sub.stands_at(self.outbox.first_waiting(sub.id));
+        let end = Body::CaughtUp { sub: Some(sub.id) };
+        let waits = self.outbox.iter().any(|(item, handed)| !handed && item.body == end);
+        let owes_caught_up = waits || !matches!(sub.phase, SubPhase::Live);
         ParkedSub {
+            owes_caught_up,
             id: sub.id,
             channel: sub.channel.clone(),
             kind: sub.kind,
@@ -194,6 +200,7 @@ impl Session {
         };
         let (id, channel, kind, at) = (parked.id, parked.channel, parked.kind, parked.at);
         let (member, watches) = (parked.member, parked.watches);
+        let unseen = unseen && !parked.owes_caught_up;
         self.subs.restore(Sub { id, channel, kind, member, watches, at, phase, members, unseen });
         self.subs.reading = true;
     }
