@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::session::input::Input;
 use crate::telemetry::clock::{now_ms, wall_ms};
 
-use super::driver::{Begins, Begun, Driver};
+use super::driver::{Begun, Driver};
 use super::owner::Arriving;
 use super::record::{self, Record, Whole};
 use super::{Gateway, control, open, owner, subscribe, tickets};
@@ -32,31 +32,24 @@ pub enum Outcome {
     Gone,
     /// It stays: it did not settle in time, or the engine took no record.
     Stays,
-    /// It stays: it has this link, as high as the one for which it was to leave.
-    Superseded(u64),
 }
 
-/// Has a session leave this node: for a link that its client attaches at another, or for good. Goes
-/// on to its end though the caller gives up.
-pub async fn park(gateway: &Arc<Gateway>, session: u128, link: Option<u64>) -> Outcome {
+/// Has a session leave this node. Goes on to its end though the caller gives up.
+pub async fn park(gateway: &Arc<Gateway>, session: u128) -> Outcome {
     let (to, outcome) = oneshot::channel();
     let node = Arc::clone(gateway);
     gateway.spawn(async move {
-        let _ = to.send(leave(&node, session, link).await);
+        let _ = to.send(leave(&node, session).await);
     });
     outcome.await.unwrap_or(Outcome::Stays)
 }
 
-async fn leave(gateway: &Arc<Gateway>, session: u128, link: Option<u64>) -> Outcome {
+async fn leave(gateway: &Arc<Gateway>, session: u128) -> Outcome {
     let Some(driver) = owner::here(gateway, session).await else { return Outcome::Gone };
-    let settled = match driver.begin_leaving(link) {
-        Begins::Now(settled) => settled,
-        Begins::Superseded(link) => return Outcome::Superseded(link),
-        Begins::Not => {
-            // Somebody else has just begun.
-            let stays = owner::here(gateway, session).await.is_some();
-            return if stays { Outcome::Stays } else { Outcome::Gone };
-        }
+    let Some(settled) = driver.begin_leaving() else {
+        // Somebody else has just begun.
+        let stays = owner::here(gateway, session).await.is_some();
+        return if stays { Outcome::Stays } else { Outcome::Gone };
     };
     let outcome = match timeout(SETTLE_WITHIN, settled).await {
         Ok(Ok(())) => store(gateway, &driver).await,
@@ -64,7 +57,7 @@ async fn leave(gateway: &Arc<Gateway>, session: u128, link: Option<u64>) -> Outc
     };
     match outcome {
         Outcome::Gone => driver.depart(),
-        Outcome::Stays | Outcome::Superseded(_) => driver.stay(),
+        Outcome::Stays => driver.stay(),
     }
     gateway.moves.notify_waiters();
     outcome

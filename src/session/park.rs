@@ -33,9 +33,8 @@ pub struct Parked {
     visible: bool,
     away: bool,
     present: bool,
-    /// Whether what carries the way down next is about to come: until it is late, the session is not
-    /// detached.
-    due: bool,
+    /// Whether requests carry the way down: such a session is not detached between two of them.
+    polled: bool,
     link: u64,
     acked: u64,
     handed: usize,
@@ -62,8 +61,6 @@ struct ParkedSub {
     member: bool,
     watches: bool,
     at: Option<Position>,
-    /// Whether the end of what it reads has yet to be told.
-    owes_caught_up: bool,
 }
 
 impl Session {
@@ -124,7 +121,7 @@ impl Session {
             visible: self.visible,
             away: self.away,
             present: self.present,
-            due: self.is_polled(),
+            polled: self.is_polled(),
             link: self.link_number,
             acked: self.outbox.acked(),
             handed: handed.unwrap_or_default(),
@@ -139,11 +136,7 @@ impl Session {
     /// A subscription stands after the last event that was handed.
     fn parked_sub(&self, sub: &Sub) -> ParkedSub {
         let at = sub.stands_at(self.outbox.first_waiting(sub.id));
-        let end = Body::CaughtUp { sub: Some(sub.id) };
-        let waits = self.outbox.iter().any(|(item, handed)| !handed && item.body == end);
-        let owes_caught_up = waits || !matches!(sub.phase, SubPhase::Live);
         ParkedSub {
-            owes_caught_up,
             id: sub.id,
             channel: sub.channel.clone(),
             kind: sub.kind,
@@ -153,8 +146,8 @@ impl Session {
         }
     }
 
-    /// Goes on with a parked session: detached, or with the next request or link due. The caller
-    /// registers what
+    /// Goes on with a parked session: detached, or where it is polled with the next request due. The
+    /// caller registers what
     /// [`Session::subscriptions`] lists before it brings the first input.
     pub fn restore(settings: Arc<Settings>, parked: Parked, now: Millis) -> Self {
         let begin = Begin {
@@ -171,13 +164,13 @@ impl Session {
         session.outbox = outbox.restored(parked.acked, parked.handed, items);
         session.uplink = Uplink::new(session.settings.uplink_frames).restored(parked.applied);
         for sub in parked.subs {
-            session.restore_sub(sub, parked.due);
+            session.restore_sub(sub);
         }
         session.link_number = parked.link;
-        let mode = if parked.due { Mode::Due { at: now } } else { Mode::Gone };
+        let mode = if parked.polled { Mode::Due { at: now } } else { Mode::Gone };
         session.link = Some(Link { conn: super::ConnId(0), mode });
         session.phase = Phase::Live;
-        if !parked.due {
+        if !parked.polled {
             session.detach(now);
         }
         (session.away, session.present) = (parked.away, parked.present);
@@ -185,7 +178,7 @@ impl Session {
         session
     }
 
-    fn restore_sub(&mut self, parked: ParkedSub, unseen: bool) {
+    fn restore_sub(&mut self, parked: ParkedSub) {
         // What was published meanwhile is read from the log, or as state.
         let phase = match parked.kind {
             ChannelKind::Ephemeral => SubPhase::Live,
@@ -200,8 +193,7 @@ impl Session {
         };
         let (id, channel, kind, at) = (parked.id, parked.channel, parked.kind, parked.at);
         let (member, watches) = (parked.member, parked.watches);
-        let unseen = unseen && !parked.owes_caught_up;
-        self.subs.restore(Sub { id, channel, kind, member, watches, at, phase, members, unseen });
+        self.subs.restore(Sub { id, channel, kind, member, watches, at, phase, members });
         self.subs.reading = true;
     }
 
@@ -235,13 +227,6 @@ impl Session {
 }
 
 impl Parked {
-    /// The same for a link that is about to take it: it is not detached meanwhile.
-    #[must_use]
-    pub fn goes_on(mut self) -> Self {
-        self.due = true;
-        self
-    }
-
     /// The same after it lay for so many milliseconds, by the clock of the wall.
     #[must_use]
     pub fn aged(mut self, by: Millis) -> Self {

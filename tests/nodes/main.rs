@@ -15,7 +15,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod candidates;
 mod devices;
 mod fleet;
 mod inbox;

@@ -49,10 +49,6 @@ pub(super) struct State {
     pub(super) stage: Stage,
     /// Who waits for it to be settled.
     pub(super) settled: Option<oneshot::Sender<()>>,
-    /// The link that takes it to another node.
-    pub(super) taker: Option<u64>,
-    /// Whether something that its client said did not count while it was leaving.
-    pub(super) refused: bool,
     /// What ends it if it stays after all.
     pub(super) ends_with: Option<Refusal>,
 }

@@ -4,7 +4,6 @@ pub mod codec;
 
 mod connection;
 mod direct;
-mod frames;
 mod opening;
 mod port;
 
