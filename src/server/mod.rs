@@ -118,7 +118,10 @@ impl Node {
         let Some(tls) = tls else {
             return self.listen("listen", config.listen, Service { router, tls }).await;
         };
-        self.tasks.spawn(tls::keep(Arc::clone(&tls), Arc::clone(&self.gateway), self.stop.clone()));
+        // Heard from before anybody can know that the node is there: unheard it would end the process.
+        let hangup = signal(SignalKind::hangup())?;
+        let gateway = Arc::clone(&self.gateway);
+        self.tasks.spawn(tls::keep(Arc::clone(&tls), gateway, hangup, self.stop.clone()));
         let secure = Service { router: router.clone(), tls: Some(tls) };
         match config.tls.listen {
             TlsListen::Main => self.listen("listen", config.listen, secure).await?,

@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -196,13 +196,14 @@ impl Tls {
 }
 
 /// Reads the files again on SIGHUP and every minute; what cannot be used leaves the old pair.
-pub(super) async fn keep(tls: Arc<Tls>, gateway: Arc<Gateway>, stop: CancellationToken) {
+pub(super) async fn keep(
+    tls: Arc<Tls>,
+    gateway: Arc<Gateway>,
+    mut hangup: Signal,
+    stop: CancellationToken,
+) {
     let mut turns = interval(READ_AGAIN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => hangup,
-        Err(error) => return tracing::error!(%error, "SIGHUP cannot be heard"),
-    };
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
