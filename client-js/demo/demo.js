@@ -1,6 +1,7 @@
 // The page: two ends, the line between them, and a score board that needs no SDK.
 
 import { Board } from "./board.js";
+import { copies } from "./copy.js";
 import { End } from "./end.js";
 import { KickOff, curlCommand } from "./kickoff.js";
 import { Line } from "./line.js";
@@ -16,24 +17,9 @@ function startBoard() {
   new Board({ list: byId("matches"), empty: byId("no-match"), state: byId("feed-state"), news: byId("goal-news") }).open();
   const command = byId("curl");
   command.textContent = curlCommand(location.origin);
-  byId("copy").addEventListener("click", async ({ currentTarget: button }) => {
-    const said = await copy(command);
-    button.textContent = said;
-    setTimeout(() => { button.textContent = "Copy"; }, 1600);
-  });
+  copies(byId("copy"), command);
   const kickOff = new KickOff({ button: byId("kickoff"), state: byId("kickoff-state") });
   byId("kickoff").addEventListener("click", () => kickOff.toggle());
-}
-
-/** Copies a text, or selects it where the clipboard is not to be had. */
-async function copy(from) {
-  try {
-    await navigator.clipboard.writeText(from.textContent);
-    return "Copied";
-  } catch {
-    getSelection().selectAllChildren(from);
-    return "Selected";
-  }
 }
 
 async function startEnds() {

@@ -1,5 +1,6 @@
 // The page: each way to the gateway as a stop on a line, what was found, and the text to send.
 
+import { copies } from "./copy.js";
 import { element } from "./dom.js";
 
 const GATEWAY = "/realtime";
@@ -18,23 +19,8 @@ const WEIGHTS = { blocks: "blocks the gateway", limits: "makes it slower", note:
 const byId = (id) => document.getElementById(id);
 
 byId("again").addEventListener("click", () => look());
-byId("copy").addEventListener("click", async ({ currentTarget: button }) => {
-  const said = await copy(byId("text"));
-  button.textContent = said;
-  setTimeout(() => { button.textContent = "Copy"; }, 1600);
-});
+copies(byId("copy"), byId("text"));
 await look();
-
-/** Copies a text, or selects it where the clipboard is not to be had. */
-async function copy(from) {
-  try {
-    await navigator.clipboard.writeText(from.textContent);
-    return "Copied";
-  } catch {
-    getSelection().selectAllChildren(from);
-    return "Selected";
-  }
-}
 
 async function look() {
   byId("report").hidden = true;

@@ -4,7 +4,9 @@ import { encodeBody } from "../protocol/body.ts";
 import { type FrameDown, type FrameUp, parseFrame } from "../protocol/frames.ts";
 import { lineReader } from "../protocol/lines.ts";
 import { addressOf } from "../transports/address.ts";
+import type { Connection } from "../transports/connection.ts";
 import { parseAnswer } from "../transports/exchange.ts";
+import { openWebSocket } from "../transports/websocket.ts";
 import type { EchoSeen, ExchangeSeen, LinkSeen } from "./observed.ts";
 
 /** What may be a frame, or somebody's page: not the other fields of an event stream, nor its empty lines. */
@@ -159,7 +161,17 @@ export function watch(
     },
   };
   const url = addressOf(base, nonce, kind);
-  const connection = kind === "ws" ? socket(env, url, first, sink) : stream(env, url, first, sink);
+  const connection =
+    kind === "ws"
+      ? openWebSocket(env, url, first, {
+          opened: sink.opened,
+          ended: sink.ended,
+          frame(frame, chars) {
+            sink.bytes(chars);
+            sink.frame(frame);
+          },
+        })
+      : stream(env, url, first, sink);
   if (!connection) {
     note({ present: false });
     settle();
@@ -170,7 +182,7 @@ export function watch(
     seen: () => ({ ...seen, echoes: echoes.map(({ sentMs, cameMs }) => ({ sentMs, cameMs })) }),
     via: () => via,
     ready,
-    send: (frame) => connection?.send(frame),
+    send: (frame) => connection?.send?.(frame),
     asks: (id) => void echoes.push({ id, sentMs: at() }),
     close() {
       env.clearTimeout(timer);
@@ -180,41 +192,7 @@ export function watch(
   };
 }
 
-interface Raw {
-  send(frame: FrameUp): void;
-  close(): void;
-}
-
-function socket(env: Env, url: string, first: FrameUp, sink: Sink): Raw | undefined {
-  if (!env.WebSocket) return undefined;
-  try {
-    const socket = new env.WebSocket(url);
-    const send = (frame: FrameUp): void => socket.send(JSON.stringify(frame));
-    socket.onopen = () => {
-      sink.opened();
-      send(first);
-    };
-    socket.onmessage = ({ data }) => {
-      sink.bytes(`${data}`.length);
-      sink.frame(parseFrame(data));
-    };
-    socket.onclose = () => sink.ended();
-    // A close always follows.
-    socket.onerror = () => undefined;
-    return {
-      send,
-      close() {
-        socket.onopen = socket.onmessage = socket.onclose = null;
-        socket.close();
-      },
-    };
-  } catch {
-    // A page served over https may not open ws: (WHATWG WebSockets, "The WebSocket() constructor").
-    return undefined;
-  }
-}
-
-function stream(env: Env, url: string, first: FrameUp, sink: Sink): Raw | undefined {
+function stream(env: Env, url: string, first: FrameUp, sink: Sink): Connection {
   const control = new AbortController();
   const { signal } = control;
   const body = new URLSearchParams(encodeBody([first]));
@@ -236,5 +214,5 @@ function stream(env: Env, url: string, first: FrameUp, sink: Sink): Raw | undefi
     if (!signal.aborted) sink.ended();
   };
   read().then(ended, ended);
-  return { send: () => undefined, close: () => control.abort() };
+  return { close: () => control.abort() };
 }

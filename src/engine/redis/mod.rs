@@ -40,7 +40,7 @@ pub use self::address::{Address, BadAddress};
 use self::backplane::Backplane;
 use self::call::Caller;
 use self::keys::Keys;
-use self::presence::Exit;
+use self::presence::{Exit, LAPSED_IDLE};
 use self::route::Router;
 pub use self::store::Skew;
 use self::store::Store;
@@ -181,7 +181,8 @@ impl Engine for RedisEngine {
         fence: u64,
         of: &'a Incarnation,
     ) -> Op<'a, ()> {
-        Box::pin(self.store.withdrawn(channel, member, fence, of))
+        let exit = Exit { fence: Some(fence), of: Some(of), idle: LAPSED_IDLE };
+        Box::pin(self.store.exit(channel, member, exit))
     }
 
     fn asserted<'a>(

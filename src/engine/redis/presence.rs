@@ -98,23 +98,11 @@ impl Store {
             .arg(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX >> 11));
         let value = self.caller.run(call).await?;
         let incarnation: String = redis::from_redis_value(value).unwrap_or_default();
+        // Where its node withdraws it, it may just have come back under the same name.
         if !incarnation.is_empty() && of.is_none() {
             self.unassert(channel, member, &Incarnation(incarnation.into())).await;
         }
         Ok(())
-    }
-
-    /// Removes a member if this incarnation asserts it. That it did is not forgotten: a member that comes
-    /// back meanwhile has said so under the same name.
-    pub(super) async fn withdrawn(
-        &self,
-        channel: &Channel,
-        member: &MemberId,
-        fence: u64,
-        of: &Incarnation,
-    ) -> Result<(), EngineError> {
-        let how = Exit { fence: Some(fence), of: Some(of), idle: LAPSED_IDLE };
-        self.exit(channel, member, how).await
     }
 
     /// Forgets that an incarnation asserted a member. What is not forgotten is found by its sweep.
@@ -214,8 +202,7 @@ impl Store {
         if partition >= PARTITIONS {
             return Ok(None);
         }
-        let unavailable = EngineError::Unavailable;
-        let server = self.caller.router.of(partition).ok_or(unavailable)?;
+        let server = self.caller.router.of(partition).ok_or(EngineError::Unavailable)?;
         let [asserts, _] = self.keys.assertions(partition, of);
         let mut read = pipe();
         read.cmd("SMEMBERS").arg(asserts);

@@ -47,7 +47,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The data of a server is another than before: nodes list their members again.
+    /// A server lost its data, or may have lost the last of it: nodes list their members again.
     async fn lost(&self) {
         *self.settles.lock() = Some(Instant::now() + SETTLE);
         self.deliver(Delivery::Lost).await;
