@@ -1,6 +1,8 @@
 /** A real gateway as a process, on a port that the system chooses. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
@@ -40,6 +42,25 @@ export async function startServer(settings: Record<string, string> = {}): Promis
   };
 }
 
+/** Starts one that speaks TLS, with a certificate of its own that nobody vouches for. */
+export async function startSecureServer(settings: Record<string, string> = {}): Promise<Server> {
+  const folder = mkdtempSync(join(tmpdir(), "throughline-tls-"));
+  const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"];
+  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  const files = ["-keyout", key, "-out", cert];
+  try {
+    execFileSync("openssl", ["req", "-x509", ...kind, "-days", "2", ...subject, ...files], {
+      stdio: "pipe",
+    });
+    const pair = { THROUGHLINE_TLS__CERT_FILE: cert, THROUGHLINE_TLS__KEY_FILE: key };
+    return await startServer({ ...settings, ...pair });
+  } finally {
+    // The server has read them.
+    rmSync(folder, { recursive: true });
+  }
+}
+
 function listening(child: ChildProcess): Promise<string> {
   const { stdout, stderr } = child;
   if (!stdout || !stderr) throw new Error("the gateway's output is not there");
@@ -51,7 +72,7 @@ function listening(child: ChildProcess): Promise<string> {
     child.once("error", reject);
     child.once("exit", (code) => reject(new Error(`the gateway ended with ${code}:\n${log}`)));
     createInterface(stdout).on("line", (line) => {
-      const address = /^listening on (http:\S+)/.exec(line)?.[1];
+      const address = /^listening on (https?:\S+)/.exec(line)?.[1];
       if (address) resolve(address);
     });
   });

@@ -27,7 +27,7 @@ export class Shim {
   upgrades: "pass" | "reset" | "hang" = "pass";
   /** Milliseconds that each piece takes in either direction. */
   delayMs = 0;
-  /** The head of each request that went up, first to last, where it began a piece. */
+  /** The head of each request that went up, first to last, where it began a piece and is not encrypted. */
   readonly heads: string[] = [];
   /** Connections that were asked for, refused ones too. */
   attempts = 0;
@@ -37,7 +37,8 @@ export class Shim {
   private constructor(server: Server, target: string) {
     const { port } = server.address() as AddressInfo;
     this.server = server;
-    this.base = `http://127.0.0.1:${port}`;
+    // TLS goes through as it is: the page and the gateway speak it with each other.
+    this.base = `${new URL(target).protocol}//127.0.0.1:${port}`;
     this.target = target;
     server.on("connection", (near) => this.accept(near));
   }
