@@ -5,28 +5,18 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use super::frames::{POST, PREFACE, frame};
 use super::{Certificate, connect};
 use crate::support::http::Request;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const ENOUGH: Duration = Duration::from_secs(60);
 /// Frames of a flood at most.
 const FRAMES: u32 = 200_000;
 /// Bytes by which the server's memory may grow while it is flooded.
 const GROWTH: u64 = 16 << 20;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut bytes = length[1..].to_vec();
-    bytes.extend([kind, flags]);
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend(payload);
-    bytes
-}
-
 /// `GET /health` of `a`, by the static table (RFC 7541 appendix A).
 const GET: &[u8] = b"\x82\x87\x04\x07/health\x01\x01a";
-const POST: &[u8] = b"\x83\x87\x04\x0e/realtime/n1/x\x01\x01a";
 
 /// Floods with what is made of each number, until the server ends the connection.
 async fn floods(first: Vec<u8>, each: impl Fn(u32) -> Vec<u8>) {

@@ -12,11 +12,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bounds;
 mod certificates;
+mod client;
+mod drain;
 mod floods;
+mod frames;
 mod sessions;
 mod slow;
+mod streams;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -70,6 +76,15 @@ async fn connect(
     trusted: &CertificateDer<'static>,
     alpn: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_to(server.secure.unwrap(), trusted, alpn).await
+}
+
+/// The same at an address.
+async fn connect_to(
+    address: SocketAddr,
+    trusted: &CertificateDer<'static>,
+    alpn: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -77,7 +92,7 @@ async fn connect(
     let builder = builder.with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let stream = TcpStream::connect(server.secure.unwrap()).await?;
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await

@@ -1,52 +1,16 @@
 //! Sessions over TLS, by each way.
 
-use bytes::Bytes;
-use h2::client::SendRequest;
-use http::Request as HttpRequest;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::client::{OPEN, http2, post, until};
 use super::{Certificate, connect};
 use crate::support::http::Request;
 use crate::support::server::{Servers, Setup};
+use crate::support::unique;
 use crate::support::websocket::{FIN, TEXT, frame};
-use crate::support::{text, unique};
-
-const OPEN: &str = r#"[{"l":"open","v":1}]"#;
-
-async fn http2(stream: TlsStream<TcpStream>) -> SendRequest<Bytes> {
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    client.ready().await.unwrap()
-}
-
-async fn post(client: &mut SendRequest<Bytes>, path: &str, body: &str) -> h2::RecvStream {
-    let uri = format!("https://localhost{path}");
-    let request = HttpRequest::post(uri).body(()).unwrap();
-    let (answer, mut send) = client.send_request(request, false).unwrap();
-    send.send_data(Bytes::from(body.to_owned()), true).unwrap();
-    let answer = answer.await.unwrap();
-    assert_eq!(answer.status(), 200);
-    answer.into_body()
-}
-
-/// Reads lines until one has this kind.
-async fn until(body: &mut h2::RecvStream, lines: &mut String, kind: &str) -> Value {
-    loop {
-        while let Some((line, rest)) = lines.split_once('\n') {
-            let frame: Value = serde_json::from_str(line).unwrap_or_default();
-            *lines = rest.to_owned();
-            if text(&frame, "l") == kind || text(&frame, "t") == kind {
-                return frame;
-            }
-        }
-        let bytes = body.data().await.expect("the stream goes on").unwrap();
-        body.flow_control().release_capacity(bytes.len()).unwrap();
-        lines.push_str(std::str::from_utf8(&bytes).unwrap());
-    }
-}
 
 fn start(certificate: &Certificate, path: fn(Setup) -> Setup) -> Servers {
     path(certificate.setup()).servers()

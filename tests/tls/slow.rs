@@ -6,10 +6,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::frames::PREFACE;
 use super::{Certificate, connect};
 use crate::support::server::{Servers, Setup};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// Longer than any of the limits, shorter than a wait for ever.
 const ENOUGH: Duration = Duration::from_secs(30);
 
