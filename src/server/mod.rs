@@ -9,6 +9,7 @@ mod listener;
 mod router;
 mod tls;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +51,10 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 /// Where an address cannot be bound, or a key cannot be read.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let node = Node::start(config).await?;
+    // Heard before anyone is told that it is there.
+    let asked = stop_asked()?;
     node.announce();
-    stop_asked().await?;
+    asked.await;
     node.stop().await;
     Ok(())
 }
@@ -190,14 +193,20 @@ impl Node {
     }
 }
 
-async fn stop_asked() -> anyhow::Result<()> {
+/// Ends where the process is told to stop. SIGHUP, which would end it, is for the certificates.
+fn stop_asked() -> io::Result<impl Future<Output = ()>> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = term.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hangup.recv() => tracing::info!("SIGHUP: certificates alone are read again"),
+            }
+        }
+    })
 }
 
 /// Wakes sessions whose time has come.

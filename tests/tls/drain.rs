@@ -1,4 +1,4 @@
-//! SIGTERM with connections of HTTP/2.
+//! Signals: SIGTERM with connections of HTTP/2, SIGHUP where there are no certificates.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio_rustls::client::TlsStream;
 use super::client::{OPEN, http2, post, until};
 use super::frames::{GOAWAY, PREFACE, SETTINGS, next};
 use super::{Certificate, connect};
+use crate::support::server::Setup;
 use crate::support::{text, unique};
 
 /// What may be needed to end: the process's own bound, and a machine that is busy.
@@ -43,4 +44,16 @@ async fn kinds(stream: &mut TlsStream<TcpStream>) -> Vec<u8> {
         kinds.push(frame.kind);
     }
     kinds
+}
+
+#[tokio::test]
+async fn sighup_without_tls_ends_nothing() {
+    let mut server = Setup::suite().start();
+    server.signal(Signal::HUP);
+    while !server.log().contains("SIGHUP") {
+        assert!(!server.ends(Duration::from_millis(20)).await);
+        assert!(TcpStream::connect(server.address).await.is_ok(), "it ended");
+    }
+    server.signal(Signal::TERM);
+    assert!(server.ends(ENOUGH).await);
 }
