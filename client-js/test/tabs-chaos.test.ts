@@ -101,6 +101,7 @@ test("whatever happens to tabs, each is handed every event once, in order, and e
     for (let tab = 0; tab < 4; tab++) run.open();
     await world.advance(500);
     if (seed % 4 === 0) browser.lossy = 0.05;
+    if (seed % 4 === 1) browser.hopMs = 100;
     for (let at = 0; at < 60; at++) await run.step(at);
     browser.lossy = 0;
     for (const { tab } of seen) if (tab.frozen) tab.thaw();

@@ -9,15 +9,25 @@ import { type Env, freshName } from "../env.ts";
 import { refusal, ThroughlineError } from "../errors.ts";
 import { createHolder, type Holder } from "./holder.ts";
 import type { Bus, ShareOptions, TabsEnv } from "./index.ts";
-import { createPort, type Port } from "./port.ts";
+import { createPort, isBefore, type Port } from "./port.ts";
 import { subjectOf } from "./subject.ts";
-import { DIALECT, type Down, type Knock, type Move, type Status, type Up } from "./wire.ts";
+import {
+  type At,
+  DIALECT,
+  type Down,
+  type Knock,
+  type Move,
+  type Status,
+  type Up,
+} from "./wire.ts";
 
 /** Milliseconds between two looks whether the holder is there, of a page that is seen, and of another; at most. */
 const LOOK_MS = 180;
 const LOOK_HIDDEN_MS = 5000;
 /** Looks in a row at which it was asked and did not answer, after which its lock is taken from it. */
 const PATIENCE = 3;
+/** Milliseconds that other tabs have to say where the session stands, to one that takes it and does not know. */
+const KNOW_MS = 500;
 /** Milliseconds that other tabs have to bring a token. */
 const TOKEN_MS = 5000;
 
@@ -58,6 +68,11 @@ export function createGroup(
   /** Which of the group's channels is spoken on. */
   let line = 0;
   let holder: Holder | undefined;
+  /** This tab has the lock, and does not hold the session yet. */
+  let isTaking = false;
+  /** There was a holder before, so that other tabs may know where the session stands. */
+  let hasCompany = false;
+  let knowTimer: unknown;
   /** Gives back the lock of the holder, of this tab's life, and what is waited for. */
   let release: (() => void) | undefined;
   let letGo: (() => void) | undefined;
@@ -155,8 +170,27 @@ export function createGroup(
     };
   };
 
+  /**
+   * Takes the session over. What holders before said may still be on its way, also where the lock is here
+   * already: it is there when this tab hears itself.
+   */
   const lead = (): void => {
+    holder?.abandon();
+    holder = undefined;
+    rest();
     openDoor();
+    isTaking = true;
+    post({ takes: port.standing() ? port.at : [0, 0] });
+  };
+
+  const rest = (): void => {
+    isTaking = false;
+    env.clearTimeout(knowTimer);
+    knowTimer = undefined;
+  };
+
+  const take = (): void => {
+    rest();
     const mine = createHolder({
       env,
       base,
@@ -188,6 +222,7 @@ export function createGroup(
   const yieldLock = (): void => {
     holder?.abandon();
     holder = undefined;
+    rest();
     door?.close();
     port.forget();
     release?.();
@@ -198,7 +233,8 @@ export function createGroup(
   const want = (steals: boolean): void => {
     asking?.abort();
     asking = new AbortController();
-    let isMine = false;
+    hasCompany ||= steals;
+    let mine: typeof release;
     let isOver = false;
     const held = locks.request(
       name(),
@@ -206,15 +242,14 @@ export function createGroup(
       () =>
         new Promise((resolve) => {
           if (hasLeft || isOver || !ear) return resolve();
-          isMine = true;
-          release = resolve;
+          mine = release = resolve;
           lead();
         }),
     );
     held.catch(() => {
       // It was taken from this tab, even before that could use it, or is not waited for any more.
       isOver = true;
-      if (isMine && holder) yieldLock();
+      if (mine && mine === release) yieldLock();
     });
   };
 
@@ -224,7 +259,7 @@ export function createGroup(
     const ms = (env.page?.visible() ?? true) ? LOOK_MS : LOOK_HIDDEN_MS;
     // Not all at once: one that takes the lock is heard by the others.
     timer = env.setTimeout(look, ms * (1 - env.random() / 4));
-    if (holder || heard) {
+    if (holder || isTaking || heard) {
       silence = 0;
       heard = false;
     } else if (silence++ < PATIENCE) {
@@ -241,15 +276,11 @@ export function createGroup(
   const hear = (down: Down): void => {
     const [term] = port.at;
     const isOwn = down.term === holder?.term;
-    if (!port.receive(down)) {
-      // Another took the lock at the same time and spoke later, and this tab has it.
-      if (isOwn) {
-        holder?.abandon();
-        lead();
-      }
-      return;
-    }
+    hasCompany ||= !isOwn;
+    // Another spoke after this tab took the lock, and this tab has it.
+    if (!port.receive(down)) return isOwn ? lead() : undefined;
     heard = true;
+    if (knowTimer && port.standing()) take();
     if (term && term !== port.at[0]) told.lost();
     if (!isOwn) spare = undefined;
     if (isOwn && down.claim) holder?.start(port.standing());
@@ -259,14 +290,31 @@ export function createGroup(
     if (status) told.status(status);
   };
 
+  /** A tab has the lock, and knows where the session stands up to there. */
+  const taken = (from: string, knows: At): void => {
+    heard = true;
+    const standing = port.standing();
+    if (from !== id) {
+      if (standing && isBefore(knows, port.at)) post({ knows: { at: port.at, standing } });
+    } else if (isTaking) {
+      if (standing || !hasCompany) take();
+      else knowTimer ??= env.setTimeout(take, KNOW_MS);
+    }
+  };
+
   const listen = (message: Up | Down | Move): void => {
     if ("moves" in message) {
       if (message.moves <= line) return;
       tune(message.moves);
-      return post({ asks: port.seq });
+      return isTaking ? lead() : post({ asks: port.seq });
     }
     if (!("from" in message)) return hear(message);
-    const { transports, token } = message;
+    const { from, transports, token } = message;
+    if (message.takes) return taken(from, message.takes);
+    if (message.knows) {
+      if (knowTimer && port.adopt(message.knows)) take();
+      return;
+    }
     // Who holds next goes by it, too.
     if (transports) options.transports = transports;
     if (fits(token)) brought?.(token);
@@ -305,6 +353,8 @@ export function createGroup(
     if (holder) holder.abandon(keep);
     else post({ leaves: true });
     holder = undefined;
+    hasCompany = false;
+    rest();
     asking?.abort();
     env.clearTimeout(timer);
     for (const end of [ear, mouth, door]) end?.close();

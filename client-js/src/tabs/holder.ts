@@ -14,13 +14,10 @@ import { createKeeper } from "../strategy/kept.ts";
 import { createTokens } from "../strategy/tokens.ts";
 import { createReaders, fromReadings, type Shared, type Tab, toReadings } from "./readers.ts";
 import { createTimers } from "./timers.ts";
-import type { Down, Item, Standing, Status, Up } from "./wire.ts";
+import type { At, Down, Item, Standing, Status, Up } from "./wire.ts";
 
 /** Tabs that share at most; another one connects by itself. */
 export const TABS_MAX = 64;
-
-/** By how much the next holder's links are above all that the one before may have given. */
-const LINKS = 1 << 20;
 
 /** Messages that wait for a tab at most. One that reads none has to open again when it does. */
 const FLIGHT_MAX = 2048;
@@ -39,7 +36,7 @@ export interface Seat {
   /** Which holder this is; higher than every one before. */
   readonly term: number;
   /** The holder before as this tab knows it. */
-  readonly before: [term: number, next: number];
+  readonly before: At;
   /** Says it to all tabs, this one too. */
   post(down: Down): void;
   /** Calls when that tab is gone, unless the holder ended before. */
@@ -79,6 +76,8 @@ export function createHolder(seat: Seat): Holder {
   let next: Down | undefined;
   /** Number of the last message that had something of a channel. */
   let saidAt = -1;
+  /** The claim was heard: before that it may have to be made again, and nothing else is said. */
+  let hasStarted = false;
   let running = false;
   let wasEstablished = false;
   let isAway = false;
@@ -92,7 +91,7 @@ export function createHolder(seat: Seat): Holder {
   // What all tabs are told: one message for what happens in one task.
 
   const flush = (): void => {
-    if (!next || ended.signal.aborted) return;
+    if (!next || !hasStarted || ended.signal.aborted) return;
     const { ticket, link, count, hello } = session;
     if (ticket) {
       next.standing = { ticket, link, count, until, away: isAway };
@@ -287,10 +286,11 @@ export function createHolder(seat: Seat): Holder {
       return tabs.size;
     },
     start(before) {
+      hasStarted = true;
       if (before?.ticket && before.hello) {
         const { hello, link, readings = [], count, ticket } = before;
         for (const [ch, sub] of fromReadings(readings)) subs.set(ch, sub);
-        session.resume({ ticket, link: link + LINKS, count, hello });
+        session.resume({ ticket, link, count, hello });
         status.state = "reconnecting";
         wasEstablished = ticketSuffices = isFresh = true;
         isAway = before.away;
@@ -306,6 +306,7 @@ export function createHolder(seat: Seat): Holder {
       status.me = session.hello.me;
       env.setTimeout(readers.sweep, SWEEP_MS);
       if (session.ticket) run();
+      flush();
     },
     receive(up) {
       const { from, open, data, visible, seen, asks, transports, cut, leaves } = up;
@@ -340,6 +341,11 @@ export function createHolder(seat: Seat): Holder {
         keeper.write(true);
         carrier.leave();
       }
+      // The last word, for tabs that did not hear where the session stands.
+      if (session.ticket) {
+        readingsChanged = true;
+        plan();
+      }
       flush();
       ended.abort();
       if (!keep) keeper.clear();
@@ -356,7 +362,6 @@ export function createHolder(seat: Seat): Holder {
       session.uplink.end(CLOSED);
     },
   };
-  plan().claim = seat.before;
-  flush();
+  seat.post({ term, n: n++, items: [], claim: seat.before });
   return holder;
 }

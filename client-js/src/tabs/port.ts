@@ -15,13 +15,19 @@ import type {
 import { isAfter, type Position, parsePosition } from "../protocol/position.ts";
 import { accept, moved } from "../session/subscriptions.ts";
 import { fromReadings, type Shared, toReadings } from "./readers.ts";
-import { type Down, type Item, SEEN_EVERY, type Standing, type Up } from "./wire.ts";
+import { type At, type Down, type Item, SEEN_EVERY, type Standing, type Up } from "./wire.ts";
 
 /** The local session is over: the client opens another, with the positions that it has. */
 export const LOCAL = "holder_gone";
 
 /** Milliseconds, as long as a timer may be: nothing here needs the client's heartbeat. */
 const PING_MS = 1 << 30;
+
+/** By how much the next holder's links are above all that the one before may have given. */
+const LINKS = 1 << 20;
+
+export const isBefore = (one: At, [term, next]: At): boolean =>
+  one[0] < term || (one[0] === term && one[1] < next);
 
 /** One channel that the client asked for. */
 interface Wanted {
@@ -42,11 +48,13 @@ export interface Port {
     url: string,
   ) => Socket;
   /** Which holder it listens to, 0 before the first, and the number of the next message. */
-  readonly at: [term: number, next: number];
+  readonly at: At;
   /** Number of the last frame that went up. */
   readonly seq: number;
   /** Where the session stands, unless something was missed. */
   standing(): Standing | undefined;
+  /** Takes from another tab where it stands there; false where this one heard more. */
+  adopt(known: { at: At; standing: Standing }): boolean;
   /** Forgets where it stands: it is not ours any more. */
   forget(): void;
   /** The page was away, or comes: what others said meanwhile is not known. */
@@ -197,13 +205,22 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
 
   const port: Port = {
     Socket: LocalSocket,
-    get at(): [number, number] {
+    get at(): At {
       return [term, next];
     },
     get seq() {
       return seq;
     },
     standing: () => (knows ? standing && { ...standing, readings: toReadings(subs) } : undefined),
+    adopt(known) {
+      if (isBefore(known.at, [term, next])) return false;
+      [term, next] = known.at;
+      standing = known.standing;
+      subs = fromReadings(standing.readings ?? []);
+      knows = true;
+      isWhole = false;
+      return true;
+    },
     forget() {
       knows = false;
     },
@@ -212,7 +229,8 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
       restart();
     },
     receive(down) {
-      if (down.term < term) return false;
+      // One that claims with less than was heard here hears that, too, and claims again.
+      if (down.term < term || (down.claim && isBefore(down.claim, [term, next]))) return false;
       const isNew = down.term > term;
       // A new holder goes on where one stood of whom this tab missed nothing.
       const [after, at] = isNew ? (down.claim ?? []) : [down.term, down.n];
@@ -224,6 +242,8 @@ export function createPort(id: string, post: (up: Partial<Up>) => void, full: ()
       if (isNew || !isNext) restart();
       for (const item of down.items) take(item);
       const { readings } = down.standing ?? {};
+      // The new holder may have brought links before it says so.
+      if (isNew && standing) standing.link += LINKS;
       standing = { ...standing, ...down.standing } as Standing;
       if (readings) {
         subs = fromReadings(readings);

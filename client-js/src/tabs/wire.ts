@@ -58,7 +58,7 @@ export interface Down {
   term: number;
   n: number;
   /** A holder begins, with this as its first: the term before as far as it knows, and the number after the last. */
-  claim?: [number, number];
+  claim?: At;
   items: Item[];
   standing?: Standing;
   status?: Status;
@@ -66,6 +66,9 @@ export interface Down {
   /** A token is wanted, from any tab that has one. */
   wants?: AuthReason;
 }
+
+/** Where a tab is in what holders say: which of them, and the number of the next message. */
+export type At = readonly [term: number, next: number];
 
 /** What a tab says to the holder of a term. */
 export interface Up {
@@ -80,6 +83,10 @@ export interface Up {
   seen?: number;
   /** Is anybody there? With the number of the last frame that went up. */
   asks?: number;
+  /** The tab has the lock, and knows up to there where the session stands. */
+  takes?: At;
+  /** To such a tab, from one that knows more. */
+  knows?: { at: At; standing: Standing };
   token?: string | undefined;
   transports?: readonly Transport[];
   cut?: boolean;

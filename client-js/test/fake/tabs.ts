@@ -39,6 +39,8 @@ export class Browser {
   readonly tabs: FakeTab[] = [];
   /** Part of the messages that are lost on the way to a tab that is not the holder. */
   lossy = 0;
+  /** Milliseconds that a message between tabs takes at most. */
+  hopMs: number = HOP_MS;
   private readonly lines = new Set<Line>();
   private readonly locks = new Map<string, Lock>();
 
@@ -85,7 +87,7 @@ export class Browser {
           const data = structuredClone(message);
           const isLost = !other.tab.isHolder && world.random() < this.lossy;
           if (isLost || (other.tab.frozen && other.tab.forgets)) continue;
-          const at = Math.max(other.busyUntil, world.clock.now + world.random() * HOP_MS);
+          const at = Math.max(other.busyUntil, world.clock.now + world.random() * this.hopMs);
           other.busyUntil = at;
           const tell = (): void => void (lines.has(other) && other.onmessage?.({ data } as never));
           world.clock.setTimeout(() => other.tab.run(tell), at - world.clock.now);
