@@ -5,14 +5,20 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CONFIG ?= config/dev.toml
 SDK := client-js/dist/throughline.iife.js
+CERTIFICATE := target/tls
 
 .PHONY: help
 help: ## Says what each command does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
 .PHONY: run
-run: sdk ## Serves on 127.0.0.1:8000 with the embedded engine, the client and the demo page
-	cargo run --release -- serve --config $(CONFIG)
+run: sdk $(if $(TLS),certificate) ## Serves on 127.0.0.1:8000 with the embedded engine, the client and the demo page (TLS=1: over https and HTTP/2)
+	cargo run --release -- serve --config $(CONFIG) $(if $(TLS),--tls-cert $(CERTIFICATE)/cert.pem --tls-key $(CERTIFICATE)/key.pem)
+
+.PHONY: certificate
+certificate: ## Makes the certificate of `make run TLS=1`, unless there is one that is good for another day
+	scripts/setup.sh openssl
+	scripts/certificate.sh $(CERTIFICATE)
 
 .PHONY: demo
 demo: run ## The same: the demo is at /

@@ -17,6 +17,7 @@ packages_of() {
       echo apache2 libapache2-mod-security2 modsecurity-crs ;;
     namespaces) command -v ip >/dev/null && command -v iptables >/dev/null && command -v openssl >/dev/null || \
       echo iproute2 iptables openssl ;;
+    openssl) command -v openssl >/dev/null || echo openssl ;;
     gauntlet)
       for need in haproxy nginx squid privoxy varnish modsecurity namespaces; do packages_of "$need"; done
       for need in lighttpd e2guardian ziproxy tinyproxy caddy; do

@@ -46,13 +46,8 @@ export async function startServer(settings: Record<string, string> = {}): Promis
 export async function startSecureServer(settings: Record<string, string> = {}): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), "throughline-tls-"));
   const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
-  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"];
-  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  const files = ["-keyout", key, "-out", cert];
   try {
-    execFileSync("openssl", ["req", "-x509", ...kind, "-days", "2", ...subject, ...files], {
-      stdio: "pipe",
-    });
+    execFileSync(join(ROOT, "scripts/certificate.sh"), [folder], { stdio: "pipe" });
     const pair = { THROUGHLINE_TLS__CERT_FILE: cert, THROUGHLINE_TLS__KEY_FILE: key };
     return await startServer({ ...settings, ...pair });
   } finally {
