@@ -97,6 +97,8 @@ pub(super) fn launch(folder: &Path, listen: &str) -> Result<Launched, String> {
         command.env_remove(name);
     }
     let mut child = command
+        // What is freed goes back at once: memory that is measured is held, and no allocator's spare.
+        .env("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0")
         .args(["serve", "--listen", listen, "--config"])
         .arg(folder.join(CONFIG))
         .stdin(Stdio::null())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::frames::{POST, PREFACE, frame};
+use super::frames::{GET, POST, PREFACE, frame};
 use super::{Certificate, connect};
 use crate::support::http::Request;
 
@@ -14,9 +14,6 @@ const ENOUGH: Duration = Duration::from_secs(60);
 const FRAMES: u32 = 200_000;
 /// Bytes by which the server's memory may grow while it is flooded.
 const GROWTH: u64 = 16 << 20;
-
-/// `GET /health` of `a`, by the static table (RFC 7541 appendix A).
-const GET: &[u8] = b"\x82\x87\x04\x07/health\x01\x01a";
 
 /// Floods with what is made of each number, until the server ends the connection.
 async fn floods(first: Vec<u8>, each: impl Fn(u32) -> Vec<u8>) {
@@ -57,6 +54,16 @@ async fn rapid_resets_end_the_connection() {
 }
 
 #[tokio::test]
+async fn errors_that_have_the_server_reset_its_streams_end_the_connection() {
+    floods(Vec::new(), |n| {
+        let stream = 2 * n + 1;
+        // An update by nothing is an error of its stream (RFC 9113 section 6.9).
+        [frame(1, 4, stream, POST), frame(8, 0, stream, &[0; 4])].concat()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn settings_pings_and_priorities_without_end_end_the_connection() {
     floods(Vec::new(), |_| frame(4, 0, 0, &[])).await;
     floods(Vec::new(), |_| frame(6, 0, 0, &[0; 8])).await;
@@ -67,6 +74,14 @@ async fn settings_pings_and_priorities_without_end_end_the_connection() {
 async fn headers_without_end_end_the_connection() {
     floods(frame(1, 0, 1, GET), |_| frame(9, 0, 1, &[])).await;
     floods(frame(1, 0, 1, GET), |_| frame(9, 0, 1, b"\x00\x01x\x01y")).await;
+}
+
+#[tokio::test]
+async fn headers_that_unfold_to_many_times_their_size_end_the_connection() {
+    // `x` with 3000 bytes goes into the table (RFC 7541 section 6.2.1), and is named again and again.
+    let entry = [b"\x40\x01x\x7f\xb9\x16".to_vec(), vec![b'a'; 3000]].concat();
+    let block = [GET.to_vec(), entry, vec![0xbe; 10_000]].concat();
+    floods(Vec::new(), |n| frame(1, 5, 2 * n + 1, &block)).await;
 }
 
 #[tokio::test]

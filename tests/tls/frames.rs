@@ -10,7 +10,9 @@ pub(super) const RST_STREAM: u8 = 3;
 pub(super) const SETTINGS: u8 = 4;
 pub(super) const GOAWAY: u8 = 7;
 
-/// `POST` of `a`, by the static table (RFC 7541 appendix A).
+/// `GET /health` of `a`, by the static table (RFC 7541 appendix A).
+pub(super) const GET: &[u8] = b"\x82\x87\x04\x07/health\x01\x01a";
+/// `POST` of `a`, by the same.
 pub(super) const POST: &[u8] = b"\x83\x87\x04\x0e/realtime/n1/x\x01\x01a";
 
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
