@@ -12,7 +12,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -21,6 +21,7 @@ use crate::config::limits::Limits;
 use crate::transport::socket::{InFlight, Socket};
 
 use super::listener::{GRACE, Tracked};
+use super::patience::{Paced, Patient};
 
 /// Streams of a connection at once: a browser shares one among its tabs.
 const STREAMS: u32 = 128;
@@ -45,10 +46,12 @@ pub(super) struct Answer {
     pub(super) in_flight: InFlight,
     /// Headers of a request at most.
     pub(super) headers: usize,
+    /// How long an answer may wait for the client's window.
+    pub(super) within: Duration,
 }
 
 impl Answer {
-    async fn to(self, mut request: Request<Incoming>) -> Result<Response<Tracked>, Infallible> {
+    async fn to(self, mut request: Request<Incoming>) -> Result<Response<Paced>, Infallible> {
         let guard = self.in_flight.begin();
         let response = if request.headers().len() > self.headers {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response()
@@ -56,7 +59,7 @@ impl Answer {
             name_host(&mut request);
             self.router.oneshot(request.map(Body::new)).await?
         };
-        Ok(response.map(|body| Tracked::new(body, guard)))
+        Ok(response.map(|body| Paced::new(Tracked::new(body, guard), self.within)))
     }
 }
 
@@ -75,7 +78,7 @@ pub(super) async fn serve(
     answer: Answer,
     stop: CancellationToken,
 ) -> hyper::Result<()> {
-    let connection = Builder::new(TokioExecutor::new())
+    let connection = Builder::new(Patient)
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)

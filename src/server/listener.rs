@@ -114,7 +114,8 @@ async fn connection(
     let router = service.router;
     // Boxed: the state of one is not paid for by the other.
     let served: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> = if http2 {
-        let answer = http2::Answer { router, in_flight, headers: limits.headers };
+        let (headers, within) = (limits.headers, limits.idle_timeout);
+        let answer = http2::Answer { router, in_flight, headers, within };
         Box::pin(http2::serve(&limits, socket.with_frames(), answer, stop))
     } else {
         Box::pin(http1(limits, socket, router, in_flight, stop))

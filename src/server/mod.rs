@@ -6,6 +6,7 @@ mod admin;
 mod cluster;
 mod http2;
 mod listener;
+mod patience;
 mod router;
 mod tls;
 

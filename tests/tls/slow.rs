@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
+use h2::Reason;
+use h2::client::Builder;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::client::{get, post, publish, until};
 use super::frames::PREFACE;
 use super::{Certificate, connect};
 use crate::support::server::{Servers, Setup};
+use crate::support::unique;
 
 /// Longer than any of the limits, shorter than a wait for ever.
 const ENOUGH: Duration = Duration::from_secs(30);
@@ -44,4 +49,34 @@ async fn a_preface_a_block_of_headers_and_an_idle_connection_are_ended() {
         let ended = timeout(ENOUGH, stream.read_to_end(&mut said)).await;
         assert!(ended.is_ok(), "{begun:?}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_taken_is_reset_and_a_stream_and_the_connection_go_on() {
+    let (certificate, room) = (Certificate::new(), unique("chat:"));
+    let servers = impatient(&certificate);
+    let stream = connect(servers.own(), &certificate.der, &["h2"]).await.unwrap();
+    let mut builder = Builder::new();
+    // Less than a piece of the client's script, more than a stream's hello.
+    builder.initial_window_size(10_000);
+    let (client, connection) = builder.handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    let open = json!([{ "l": "open", "v": 1, "subs": [{ "ch": room }] }]).to_string();
+    let path = format!("/realtime/{}/s", unique("n"));
+    let (mut down, mut lines) = (post(&mut client, &path, &open).await, String::new());
+    let mut script = get(&mut client, "/realtime/client.js", "*/*").await;
+    let reset = async {
+        loop {
+            // What was read is not given back.
+            match script.data().await.expect("it is not the whole") {
+                Ok(_) => {}
+                Err(error) => return error,
+            }
+        }
+    };
+    let error = timeout(ENOUGH, reset).await.expect("it is ended");
+    assert_eq!(error.reason(), Some(Reason::CANCEL), "{error}");
+    publish(&mut client, &room, "after").await;
+    assert_eq!(until(&mut down, &mut lines, "event").await["data"], "after");
 }

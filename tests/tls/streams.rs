@@ -66,8 +66,9 @@ const EVENT_BYTES: usize = 1024;
 const BATCH: usize = 50;
 /// Bytes that a stream takes before it is read.
 const WINDOW: usize = 64 << 10;
-/// What waits beside an outbox: the window, 16 KiB and a write that gather, and as much that HTTP/2 holds.
-const BESIDE: usize = WINDOW + 2 * ((16 << 10) + 64 * (EVENT_BYTES + 256));
+/// What waits beside an outbox: the window, and 16 KiB and a write thrice: as they gather, as they were
+/// pulled, and within HTTP/2.
+const BESIDE: usize = WINDOW + 3 * ((16 << 10) + 64 * (EVENT_BYTES + 256));
 /// What an outbox as configured holds at most, in frames, and what waits beside it.
 const EVENTS: usize = (1024 + BESIDE / EVENT_BYTES).next_multiple_of(BATCH);
 const BEHIND: &str = "throughline_subscriptions_behind_total";
