@@ -40,7 +40,7 @@ pub struct Limits {
     /// How long a request's body may take.
     #[serde(with = "value::duration")]
     pub body_timeout: Duration,
-    /// How long a connection may be idle between requests.
+    /// How long a connection may be idle between requests, and an answer over HTTP/2 wait to be taken.
     #[serde(with = "value::duration")]
     pub idle_timeout: Duration,
     /// Connections of this node.
