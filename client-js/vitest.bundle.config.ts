@@ -10,6 +10,10 @@ const config: ViteUserConfig = defineConfig({
         replacement: fileURLToPath(new URL("dist/throughline.mjs", import.meta.url)),
       },
       {
+        find: /^.*\/src\/core\.ts$/,
+        replacement: fileURLToPath(new URL("dist/throughline.core.mjs", import.meta.url)),
+      },
+      {
         find: /^.*\/src\/tabs\/index\.ts$/,
         replacement: fileURLToPath(new URL("dist/throughline.tabs.mjs", import.meta.url)),
       },
@@ -19,6 +23,7 @@ const config: ViteUserConfig = defineConfig({
     include: [
       "*/script.bundle",
       "*/locks.bundle",
+      "*/core.bundle",
       "chaos.test",
       "client.test",
       "feed.test",

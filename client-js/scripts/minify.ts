@@ -92,6 +92,33 @@ function arrows(code: string): string {
   return arrowed + code.slice(end);
 }
 
+/** Objects without the members that are `undefined`: what is not there reads the same. */
+function sparse(code: string): string {
+  const source = ts.createSourceFile("bundle.ts", code, ts.ScriptTarget.Latest, true);
+  const dropped: ts.Node[] = [];
+  const visit = (node: ts.Node): void => {
+    ts.forEachChild(node, visit);
+    if (!ts.isObjectLiteralExpression(node)) return;
+    for (const member of node.properties) {
+      // After a spread it takes something away.
+      if (ts.isSpreadAssignment(member)) break;
+      const isVoid = ts.isPropertyAssignment(member)
+        ? ts.isVoidExpression(member.initializer)
+        : ts.isGetAccessor(member) && !member.body?.statements.length;
+      if (isVoid) dropped.push(member);
+    }
+  };
+  visit(source);
+  let text = code;
+  for (const { pos, end } of dropped.sort((a, b) => b.pos - a.pos)) {
+    // With the comma after it, or the one before.
+    const isLast = text[end] !== ",";
+    const isFirst = text[pos - 1] !== ",";
+    text = text.slice(0, isLast && !isFirst ? pos - 1 : pos) + text.slice(isLast ? end : end + 1);
+  }
+  return text;
+}
+
 /** The code with less of everything but names, which {@link shortNames} needs as they are. */
 export async function compress(code: string): Promise<string> {
   const { code: compressed = code } = await terser(arrows(code), {
@@ -109,26 +136,27 @@ export async function compress(code: string): Promise<string> {
       hoist_funs: true,
     },
   });
-  return compressed;
+  return sparse(compressed);
 }
 
+/** What a page loads: everything, the same for tabs that share, or the core. */
+export type Kind = "client" | "tabs" | "core";
+
 /** The names that were found last, and how many more are tried to find better ones. */
-const NAMES: URL = new URL("names.json", import.meta.url);
+const NAMES = (kind: Kind): URL =>
+  new URL(kind === "core" ? "names.core.json" : "names.json", import.meta.url);
 const TRIES = Number(process.env["NAMES_TRIES"] ?? 0);
 
-/**
- * The code with short names. With `NAMES_TRIES` better ones are looked for, and kept.
- * @param shares whether its tabs share.
- */
-export function shortNames(code: string, shares = false): string {
-  const [hidden, seen] = shares ? [insideTabs, outsideTabs] : [inside, outside];
+/** The code with short names. With `NAMES_TRIES` better ones are looked for in the module, and kept. */
+export function shortNames(code: string, kind: Kind): string {
+  const [hidden, seen] = kind === "tabs" ? [insideTabs, outsideTabs] : [inside, outside];
   const properties = {
     isPrivate: (name: string) => hidden.has(name),
     isOutside: (name: string) => seen.has(name),
   };
-  const known = JSON.parse(readFileSync(NAMES, "utf8"));
-  const searches = TRIES > 0 && !shares && code.includes(`var ${GLOBAL}=`);
+  const known = JSON.parse(readFileSync(NAMES(kind), "utf8"));
+  const searches = TRIES > 0 && kind !== "tabs" && !code.startsWith(`var ${GLOBAL}=`);
   const short = shorten(code, properties, GLOBAL, known, searches ? TRIES : 0);
-  if (searches) writeFileSync(NAMES, `${JSON.stringify(short.names, null, 2)}\n`);
+  if (searches) writeFileSync(NAMES(kind), `${JSON.stringify(short.names, null, 2)}\n`);
   return short.code;
 }

@@ -4,6 +4,7 @@ import { BACKLOG_EVENTS_MAX, type Backlog, createBacklog } from "./backlog.ts";
 import { createEmitter } from "./emitter.ts";
 import { type Env, freshName } from "./env.ts";
 import { refusal, ThroughlineError } from "./errors.ts";
+import { MORE, NONE } from "./parts.ts";
 import { createReplica } from "./presence.ts";
 import type {
   EventFrame,
@@ -39,7 +40,7 @@ type Item = { [Kind in Kept]: [Kind, ChannelEvents[Kind]] }[Kept];
 export function createChannel(host: ChannelHost, name: string): ClientChannel {
   const { env } = host;
   const emitter = createEmitter<ChannelEvents>(env.report);
-  const presence = createReplica((_, listener) => emitter.on("presence", listener));
+  const presence = MORE ? createReplica((_, listener) => emitter.on("presence", listener)) : NONE;
   const backlogs = new Set<Backlog<ChannelEvent>>();
   let handed: string | undefined;
   /** What came before anybody listened. */
@@ -47,7 +48,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
 
   /** An iterator that has something to give. */
   const behind = (): Backlog<ChannelEvent> | undefined =>
-    [...backlogs].find((backlog) => backlog.waits());
+    MORE ? [...backlogs].find((backlog) => backlog.waits()) : undefined;
 
   const gap = (position: string, reason = "overflow"): Item => [
     "gap",
@@ -72,9 +73,19 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
     if (kept.length === 1) drain();
   };
 
+  const history: Channel["history"] = async ({ since, limit, signal } = {}) => {
+    const frame: Request = { t: "history", ch: name, since, limit };
+    const { events, pos, more } = await host.request(frame, signal);
+    return {
+      events: Array.isArray(events) ? events.map(toEvent) : [],
+      position: pos as string,
+      more: !!more,
+    };
+  };
+
   const channel: ClientChannel = {
     name,
-    presence,
+    ...(MORE ? { presence } : NONE),
     get position() {
       const slow = behind();
       return slow ? slow.at : handed;
@@ -85,24 +96,23 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
     },
     async publish(data, { id = freshName(env), key, expect, signal } = {}) {
       const frame: Request = { t: "publish", ch: name, data: snapshot(data), id, key, expect };
-      const ok = await host.request(frame, signal);
+      const ok = await host.request(frame, MORE ? signal : undefined);
       return { position: ok.pos as string, id, duplicate: !!ok.duplicate };
     },
-    async history({ since, limit, signal } = {}) {
-      const frame: Request = { t: "history", ch: name, since, limit };
-      const { events, pos, more } = await host.request(frame, signal);
-      return {
-        events: Array.isArray(events) ? events.map(toEvent) : [],
-        position: pos as string,
-        more: !!more,
-      };
-    },
+    ...(MORE ? { history } : NONE),
     unsubscribe() {
       host.release(channel);
-      channel.end();
+      if (MORE) channel.end();
     },
-    [Symbol.asyncIterator]: () =>
-      createBacklog<ChannelEvent>(backlogs, channel, ({ position }) => emit(gap(position)), handed),
+    [Symbol.asyncIterator]: MORE
+      ? () =>
+          createBacklog<ChannelEvent>(
+            backlogs,
+            channel,
+            ({ position }) => emit(gap(position)),
+            handed,
+          )
+      : NONE,
     receive(frame) {
       const { t } = frame;
       if (t === "event") take([t, toEvent(frame)]);
@@ -111,15 +121,17 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
       else if (t === "subscribed") {
         handed ??= frame.pos;
         emitter.emit(t, { position: frame.pos, durable: frame.durable });
-      } else {
+      } else if (MORE) {
         const change = presence.apply(frame as PresenceFrame);
         if (change) emitter.emit("presence", change);
       }
     },
-    unread: () => !!(kept.length || behind()),
-    end() {
-      for (const backlog of backlogs) backlog.end();
-    },
+    unread: MORE ? () => !!(kept.length || behind()) : NONE,
+    end: MORE
+      ? () => {
+          for (const backlog of backlogs) backlog.end();
+        }
+      : NONE,
   };
   return channel;
 }

@@ -5,6 +5,7 @@ import { type ChannelHost, type ClientChannel, createChannel } from "./channel.t
 import { createEmitter } from "./emitter.ts";
 import { createEnv, type Env, whenAborted } from "./env.ts";
 import { CLOSED, refusal, retryOf, ThroughlineError } from "./errors.ts";
+import { MORE, NONE } from "./parts.ts";
 import type { OkFrame, PresenceFrame, Refusal, Request } from "./protocol/frames.ts";
 import { createSession, type Delivered } from "./session/session.ts";
 import { moved, request, type Subscription, subscription } from "./session/subscriptions.ts";
@@ -14,7 +15,9 @@ import { createKeeper } from "./strategy/kept.ts";
 import { createTokens } from "./strategy/tokens.ts";
 import { resolveBase } from "./transports/address.ts";
 
-const TRANSPORTS: readonly Transport[] = ["websocket", "stream", "sse", "poll"];
+const TRANSPORTS: readonly Transport[] = MORE
+  ? ["websocket", "stream", "sse", "poll"]
+  : ["websocket", "poll"];
 
 /** Milliseconds before a subscription that was refused for now is asked for again. */
 const SUBSCRIBE_AGAIN_MS = 2000;
@@ -26,7 +29,7 @@ const SUBSCRIBE_AGAIN_MS = 2000;
  */
 export function connect(url: string, options: ConnectOptions = {}): Client {
   const env = createEnv(options.env);
-  const { queue = 1000, resume = true, signal, transports } = options;
+  const { queue = 1000, signal, transports } = options;
   const base = resolveBase(url, env.base);
   const { on, emit } = createEmitter<ClientEvents>(env.report);
   const channels = new Map<string, ClientChannel>();
@@ -48,7 +51,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       else trouble(why);
     } else if (!ch) emit("caught_up", {});
     else {
-      if (t === "subscribed" && !frame.re && !subs.has(ch)) {
+      if (MORE && t === "subscribed" && !frame.re && !subs.has(ch)) {
         // The gateway joined this session to a channel by itself.
         const sub = subscription(ch);
         sub.asked = true;
@@ -60,7 +63,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     }
   };
 
-  const visible = (): boolean => env.page?.visible() ?? true;
+  const visible = MORE ? (): boolean => env.page?.visible() ?? true : NONE;
   const session = createSession(queue, visible, () => env.now(), deliver);
   const { subs, uplink } = session;
 
@@ -79,14 +82,14 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       return;
     }
     const channel = channels.get(ch);
-    if (why.t === "unwatched") {
+    if (MORE && why.t === "unwatched") {
       // The subscription goes on, nobody is known to be there (M39).
       sub.presence = false;
       channel?.receive({ ...why, t: "members" } as unknown as PresenceFrame);
     } else {
       subs.delete(ch);
       channels.delete(ch);
-      channel?.end();
+      if (MORE) channel?.end();
     }
     trouble({ ...why, ch });
   };
@@ -135,7 +138,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
         };
         if (carrier.over) return refuse({ ...CLOSED, code: carrier.state });
         push(frame, settle, false);
-        whenAborted(signal, abort);
+        if (MORE) whenAborted(signal, abort);
       }),
   };
 
@@ -159,8 +162,9 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
 
   // What carries it.
 
+  const resume = MORE ? (options.resume ?? true) : NONE;
   const key = resume === true ? `throughline:${base}` : resume || "";
-  const keeper = createKeeper(env, key, session, channels);
+  const keeper = MORE ? createKeeper(env, key, session, channels) : NONE;
 
   const tokens = createTokens(env, options.auth, push);
   const carrier = createCarrier(env, base, session, tokens, usable(env, transports), options, {
@@ -169,58 +173,21 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     established(resumed) {
       if (!resumed) {
         isAway = false;
-        tokens.expires(session.hello.expires_ms);
+        if (MORE) tokens.expires(session.hello.expires_ms);
       }
       for (const sub of subs.values()) ask(sub);
-      tellAway();
+      if (MORE) tellAway();
       if (wasEstablished || resumed) emit("resumed", { recovered: resumed });
       wasEstablished = true;
-      keeper.touch();
+      if (MORE) keeper.touch();
     },
     trouble,
-    touched: () => keeper.touch(),
+    touched: MORE ? () => keeper.touch() : NONE,
   });
 
   // What the application sees.
 
-  const client: Client = {
-    get state() {
-      return carrier.state;
-    },
-    get transport() {
-      return carrier.transport;
-    },
-    evidence: carrier.evidence,
-    get me() {
-      return session.hello.me ?? null;
-    },
-    on,
-    channel(name, { presence = false, since } = {}) {
-      const channel = open(name);
-      const sub = subs.get(name);
-      if (!sub) add(name, presence, since ?? keeper.positions.get(name));
-      else if (presence && !sub.presence && !unclaimed.has(name)) {
-        // One that the gateway joined by itself: asked for again, it begins to tell who is there.
-        sub.presence = true;
-        sub.asked = false;
-        ask(sub);
-      } else if (unclaimed.delete(name)) {
-        // The page that went before had this channel; this one has none of its state.
-        if (since || sub.state || presence !== sub.presence) {
-          if (session.ticket) push({ t: "unsubscribe", ch: name });
-          add(name, presence, since ?? (sub.durable ? sub.since : undefined));
-        } else if (presence) {
-          push({ t: "presence", chs: [name] }, (outcome) => {
-            const answer = (outcome as OkFrame).channels?.[name];
-            if (!answer) return;
-            // No change is older than this list: the replica of this page is empty.
-            const t = answer.members ? "members" : "count";
-            channel.receive({ t, ch: name, v: 0, ...answer } as PresenceFrame);
-          });
-        }
-      }
-      return channel;
-    },
+  const controls: Pick<Client, "use" | "cut" | "away" | "presence" | "feedTicket"> = {
     use: (transports) => carrier.use(usable(env, transports)),
     cut: carrier.cut,
     away(away) {
@@ -241,45 +208,93 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       const ok = await host.request({ t: "feed_ticket", chs: [...channels] });
       return { ticket: ok.ticket as string, expiresMs: ok.expires_ms as number };
     },
+  };
+
+  const client: Client = {
+    get state() {
+      return carrier.state;
+    },
+    get transport() {
+      return carrier.transport;
+    },
+    ...(MORE ? { evidence: carrier.evidence } : NONE),
+    get me() {
+      return session.hello.me ?? null;
+    },
+    on,
+    channel(name, { presence = false, since } = {}) {
+      const channel = open(name);
+      const sub = subs.get(name);
+      if (!sub) add(name, presence, MORE ? (since ?? keeper.positions.get(name)) : since);
+      else if (MORE && presence && !sub.presence && !(MORE && unclaimed.has(name))) {
+        // One that the gateway joined by itself: asked for again, it begins to tell who is there.
+        sub.presence = true;
+        sub.asked = false;
+        ask(sub);
+      } else if (MORE && unclaimed.delete(name)) {
+        // The page that went before had this channel; this one has none of its state.
+        if (since || sub.state || presence !== sub.presence) {
+          if (session.ticket) push({ t: "unsubscribe", ch: name });
+          add(name, presence, since ?? (sub.durable ? sub.since : undefined));
+        } else if (presence) {
+          push({ t: "presence", chs: [name] }, (outcome) => {
+            const answer = (outcome as OkFrame).channels?.[name];
+            if (!answer) return;
+            // No change is older than this list: the replica of this page is empty.
+            const t = answer.members ? "members" : "count";
+            channel.receive({ t, ch: name, v: 0, ...answer } as PresenceFrame);
+          });
+        }
+      }
+      return channel;
+    },
+    ...(MORE ? controls : NONE),
     async close() {
       const closed = carrier.close();
       offs?.map((off) => off());
       uplink.end(CLOSED);
-      for (const channel of channels.values()) channel.end();
-      keeper.clear();
+      if (MORE) for (const channel of channels.values()) channel.end();
+      if (MORE) keeper.clear();
       await closed;
     },
     [Symbol.asyncDispose]: () => client.close(),
   };
 
   // The session of the page before goes on: what this page does not ask for ends after a while.
-  keeper.restore();
-  const unclaimed = new Set(session.ticket && subs.keys());
-  for (const ch of subs.keys()) open(ch);
-  if (unclaimed.size) {
-    env.setTimeout(() => {
-      for (const ch of unclaimed) channels.get(ch)?.unsubscribe();
-      unclaimed.clear();
-    }, HEALTHY_MS);
+  if (MORE) keeper.restore();
+  const unclaimed = MORE ? new Set(session.ticket && subs.keys()) : NONE;
+  if (MORE) {
+    for (const ch of subs.keys()) open(ch);
+    if (unclaimed.size) {
+      env.setTimeout(() => {
+        for (const ch of unclaimed) channels.get(ch)?.unsubscribe();
+        unclaimed.clear();
+      }, HEALTHY_MS);
+    }
   }
 
   const { page } = env;
   const offs = page && [
     page.listen("visibilitychange", () => {
+      if (!MORE) return carrier.verify(true);
       carrier.watched();
       tellAway();
     }),
     page.listen("online", () => carrier.verify(true, true)),
-    page.listen("change", () => carrier.verify(true, true)),
-    page.listen("pageshow", (persisted) => persisted && carrier.verify(true)),
-    page.listen("resume", () => carrier.verify(false)),
-    page.listen("pagehide", () => {
-      keeper.write(true);
-      carrier.leave();
-    }),
+    page.listen("pageshow", (persisted) => (!MORE || persisted) && carrier.verify(true)),
+    ...(MORE
+      ? [
+          page.listen("change", () => carrier.verify(true, true)),
+          page.listen("resume", () => carrier.verify(false)),
+          page.listen("pagehide", () => {
+            keeper.write(true);
+            carrier.leave();
+          }),
+        ]
+      : []),
   ];
 
-  whenAborted(signal, client.close);
+  if (MORE) whenAborted(signal, client.close);
   void carrier.run();
   return client;
 }
@@ -290,7 +305,8 @@ export function usable(
   transports: readonly Transport[] = TRANSPORTS,
 ): readonly Transport[] {
   const found = transports.filter(
-    (transport) => TRANSPORTS.includes(transport) && (transport !== "websocket" || env.WebSocket),
+    (transport) =>
+      (!MORE || TRANSPORTS.includes(transport)) && (transport !== "websocket" || env.WebSocket),
   );
   return found.length ? found : ["poll"];
 }

@@ -1,5 +1,7 @@
 /** Everything impure that the client touches. Tests and other runtimes give their own. */
 
+import { MORE, NONE } from "./parts.ts";
+
 /** What the client needs of the page that it runs in. */
 export interface Page {
   /** Whether somebody can see it. */
@@ -70,33 +72,38 @@ export function createEnv(own?: Partial<Env>): Env {
   return {
     fetch: all.fetch?.bind(globalThis),
     WebSocket: all.WebSocket as Env["WebSocket"],
-    EventSource: all.EventSource as Env["EventSource"],
+    EventSource: MORE ? (all.EventSource as Env["EventSource"]) : NONE,
     setTimeout: (call, delayMs) => setTimeout(call, delayMs),
     clearTimeout: (timer) => clearTimeout(timer as number),
     now: Date.now,
     random: Math.random,
     // A sandboxed page may not even look: it throws (WHATWG HTML, "The sessionStorage getter").
     get storage() {
-      return all.sessionStorage;
+      return MORE ? all.sessionStorage : NONE;
     },
     get lasting() {
-      return all.localStorage;
+      return MORE ? all.localStorage : NONE;
     },
-    alone(name, run) {
-      const locks = all.navigator?.locks as Locks | undefined;
-      // A sandboxed page has locks that it may not use: it rejects (Web Locks API, "request()").
-      return locks
-        ? locks
-            .request(name, { ifAvailable: true }, async (lock) => (lock ? run() : undefined))
-            .catch(run)
-        : run();
-    },
-    beacon: (url, body) => !!all.navigator?.sendBeacon?.(url, new URLSearchParams(body)),
+    alone: MORE
+      ? (name, run) => {
+          const locks = all.navigator?.locks as Locks | undefined;
+          // A sandboxed page has locks that it may not use: it rejects (Web Locks API, "request()").
+          return locks
+            ? locks
+                .request(name, { ifAvailable: true }, async (lock) => (lock ? run() : undefined))
+                .catch(run)
+            : run();
+        }
+      : NONE,
+    beacon: !MORE
+      ? NONE
+      : (url, body) => !!all.navigator?.sendBeacon?.(url, new URLSearchParams(body)),
     page: document && {
-      visible: () => !document.hidden,
+      visible: MORE ? () => !document.hidden : NONE,
       listen(kind, listener) {
-        const call = (event: Event & { persisted?: boolean }): void => listener(!!event.persisted);
-        if (kind === "change") return onNetwork(() => listener(false));
+        const call = (event: Event & { persisted?: boolean }): void =>
+          listener(MORE && !!event.persisted);
+        if (MORE && kind === "change") return onNetwork(() => listener(false));
         // On its way down an event of the document passes the window, too.
         addEventListener(kind, call, true);
         return () => removeEventListener(kind, call, true);

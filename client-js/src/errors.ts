@@ -1,4 +1,5 @@
 /** Errors as the application sees them, and what each code lets a client do. */
+import { MORE } from "./parts.ts";
 import type { Refusal } from "./protocol/frames.ts";
 
 /** What a client may do after an error (PROTOCOL.md section 8). */
@@ -45,7 +46,7 @@ export class ThroughlineError extends Error {
 
 /** A refusal that the client makes by itself. */
 export function refusal(code: string, message: string): Refusal {
-  return { code, message };
+  return { code, message: MORE ? message : code };
 }
 
 /** Nothing that speaks this protocol answered. */
@@ -59,7 +60,7 @@ export const CREDENTIALS: Refusal = refusal("credentials", "log in to the proxy"
 
 /** Whether the network is to blame, and nothing of the gateway's was heard. */
 export function isNetwork(why: Refusal | undefined): boolean {
-  return why === UNREACHABLE || why === INTERCEPTED || why === CREDENTIALS;
+  return why === UNREACHABLE || (MORE && (why === INTERCEPTED || why === CREDENTIALS));
 }
 
 /** The client was closed. */

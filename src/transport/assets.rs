@@ -41,6 +41,11 @@ pub(super) async fn client_mjs(headers: HeaderMap) -> Result<Response, Refused> 
     file(Client::get("throughline.mjs"), "text/javascript; charset=utf-8", &headers)
 }
 
+/// The core of the client, as a module.
+pub(super) async fn core_mjs(headers: HeaderMap) -> Result<Response, Refused> {
+    file(Client::get("throughline.core.mjs"), "text/javascript; charset=utf-8", &headers)
+}
+
 /// The client whose tabs share a session, as a script: `Throughline.connectShared(…)`.
 pub(super) async fn tabs_js(headers: HeaderMap) -> Result<Response, Refused> {
     file(Client::get("throughline.tabs.iife.js"), "text/javascript; charset=utf-8", &headers)

@@ -3,6 +3,8 @@
  * A member up that is `undefined` is not sent: JSON drops it.
  */
 
+import { MORE } from "../parts.ts";
+
 /** Anything that JSON can say (RFC 8259). */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
@@ -214,6 +216,7 @@ function isSound(frame: Record<string, unknown>): boolean {
  */
 export function toFrame(value: unknown): FrameDown | undefined {
   if (!isObject(value)) return undefined;
+  if (!MORE) return value as FrameDown;
   const sound = isSound(value);
   if (value["l"] !== undefined) return sound ? (value as unknown as LinkDown) : undefined;
   return sound && typeof value["t"] === "string" ? (value as unknown as SessionDown) : {};

@@ -4,6 +4,7 @@
  * the live link is to be abandoned.
  */
 import { refusal, retryOf } from "../errors.ts";
+import { MORE, NONE } from "../parts.ts";
 import {
   type AttachFrame,
   type EventFrame,
@@ -61,13 +62,16 @@ const ACKNOWLEDGE_PART = 4;
 /** What the client counts with: it is there in each {@link Session.hello}. */
 type Defaults = Required<Pick<Hello, "ping_ms" | "window_ms" | "hold_ms" | "outbox" | "limits">>;
 
-const DEFAULTS: Defaults = {
-  ping_ms: { visible: 7000, hidden: 25_000 },
-  window_ms: 120_000,
-  hold_ms: 20_000,
-  outbox: { frames: 1024, bytes: 1 << 20 },
-  limits: { frame_bytes: 65_536, frames: 100 },
-};
+const LIMITS: Defaults["limits"] = { frame_bytes: 65_536, frames: 100 };
+const DEFAULTS: Defaults = MORE
+  ? {
+      ping_ms: { visible: 7000, hidden: 25_000 },
+      window_ms: 120_000,
+      hold_ms: 20_000,
+      outbox: { frames: 1024, bytes: 1 << 20 },
+      limits: LIMITS,
+    }
+  : ({ limits: LIMITS } as Defaults);
 
 export interface Session {
   readonly subs: Subscriptions;
@@ -144,7 +148,7 @@ export function createSession(
       case "superseded":
         return { why: SUPERSEDED, reopen: frame.link > session.link };
       case "rotate":
-        return frame.l;
+        return MORE ? frame.l : undefined;
       case "error":
         return { why: frame, reopen: frame.scope === "session" || retryOf(frame.code) === "open" };
       default:
@@ -174,19 +178,23 @@ export function createSession(
         v: 1,
         ticket: before,
         subs: [...subs.values()].map(request),
-        visible: visible(),
+        ...(MORE && { visible: visible() }),
         ...options,
       };
     },
     opened(hello) {
-      session.hello = { ...hello, ...sound(hello, DEFAULTS) };
+      session.hello = MORE ? { ...hello, ...sound(hello, DEFAULTS) } : (hello as Session["hello"]);
       session.ticket = hello.ticket;
     },
-    resume({ ticket, link, count, hello }) {
-      session.opened(hello);
-      Object.assign(session, { ticket, link, count });
-      uplink.resume();
-    },
+    ...(MORE
+      ? {
+          resume({ ticket, link, count, hello }: Kept) {
+            session.opened(hello);
+            Object.assign(session, { ticket, link, count });
+            uplink.resume();
+          },
+        }
+      : NONE),
     reset(good) {
       generation++;
       before = good ? undefined : (session.ticket ?? before);
@@ -203,7 +211,7 @@ export function createSession(
       }
       const { ticket, link } = session;
       const count = session.acknowledge();
-      return { l: "attach", ticket, link, count, visible: visible(), ...options };
+      return { l: "attach", ticket, link, count, ...(MORE && { visible: visible() }), ...options };
     },
     acknowledge() {
       unacknowledged = 0;

@@ -2,6 +2,8 @@
  * Where the reader stands in each channel. Pure. The server already delivers each event once and in
  * order; this is the defence that makes D1 and D2 hold whatever a peer sends.
  */
+
+import { MORE, NONE } from "../parts.ts";
 import type { EventFrame, SessionDown, SubscriptionRequest } from "../protocol/frames.ts";
 import { isAfter, type Position, parsePosition } from "../protocol/position.ts";
 
@@ -34,7 +36,7 @@ export type Verdict = "next" | "hole" | undefined;
 export function subscription(ch: string, presence = false, since?: string): Subscription {
   return {
     ch,
-    presence,
+    ...(MORE ? { presence } : NONE),
     since,
     durable: false,
     state: false,
@@ -51,7 +53,7 @@ export function accept(sub: Subscription | undefined, frame: EventFrame): Verdic
   const key = (state && frame.key) || "";
   const before = last.get(key);
   if (!isAfter(at, before)) return undefined;
-  if (last.size > KEYS_MAX) last.delete(last.keys().next().value as string);
+  if (MORE && last.size > KEYS_MAX) last.delete(last.keys().next().value as string);
   last.set(key, at);
   if (durable) sub.since = frame.pos;
   // Offsets count on over a change of epoch, so the next is one higher whatever the epoch.
@@ -80,5 +82,5 @@ export function moved(
 export function request(sub: Subscription): SubscriptionRequest {
   sub.asked = true;
   const { ch, since, presence } = sub;
-  return { ch, since, presence };
+  return { ch, since, ...(MORE && { presence }) };
 }

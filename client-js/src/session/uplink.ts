@@ -3,6 +3,7 @@
  * A frame gets its number when it is first taken, so that nothing is numbered that may still be dropped.
  */
 import { refusal } from "../errors.ts";
+import { MORE, NONE } from "../parts.ts";
 import { utf8 } from "../protocol/body.ts";
 import type { ErrorFrame, OkFrame, Refusal, Request, SessionUp } from "../protocol/frames.ts";
 
@@ -95,7 +96,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
     return entries.filter(({ channel, seq, unknown, notBefore }) => {
       const isHeld = channel && held.has(channel);
       if (unknown) held.add(channel);
-      return synced && !seq && notBefore <= now() && !isHeld;
+      return (!MORE || synced) && !seq && notBefore <= now() && !isHeld;
     });
   };
 
@@ -104,12 +105,15 @@ export function createUplink(bound: number, now: () => number): Uplink {
   };
 
   const applied = (to = 0): void => {
-    if (!synced) seq = to;
-    synced = true;
+    if (MORE) {
+      if (!synced) seq = to;
+      synced = true;
+    }
     up = Math.max(up, Math.min(to, seq));
     // Nothing answers a frame that says nothing.
-    for (const entry of entries.filter(({ request, seq }) => request.t === "noop" && seq <= up))
-      drop(entry);
+    if (MORE)
+      for (const entry of entries.filter(({ request, seq }) => request.t === "noop" && seq <= up))
+        drop(entry);
   };
 
   return {
@@ -136,7 +140,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
       return taken;
     },
     hasMore: () => inFlight().length + ready().length > 0,
-    firstSeq: () => inFlight()[0]?.seq,
+    firstSeq: MORE ? () => inFlight()[0]?.seq : NONE,
     wakeAt: () =>
       Math.min(...entries.map(({ notBefore }) => (notBefore > now() ? notBefore : Infinity))),
     applied,
@@ -146,7 +150,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
       const entry = re && entries.find(({ seq }) => seq === re);
       if (!entry) return;
       applied(entry.seq);
-      if (code === "unknown_outcome" && !final && ++entry.unknown <= UNKNOWN_MAX) {
+      if (code === "unknown_outcome" && !(MORE && final) && ++entry.unknown <= UNKNOWN_MAX) {
         entry.notBefore = now() + (retry_ms ?? entry.unknown * UNKNOWN_WAIT_MS);
         entry.seq = 0;
       } else {
@@ -154,15 +158,18 @@ export function createUplink(bound: number, now: () => number): Uplink {
         entry.settle(frame);
       }
     },
-    resume() {
-      synced = false;
-    },
+    resume: MORE
+      ? () => {
+          synced = false;
+        }
+      : NONE,
     restart(isDurable) {
       seq = up = 0;
-      synced = true;
+      if (MORE) synced = true;
       for (const entry of entries.splice(0)) {
         const { request, channel, settle } = entry;
-        if (/^(un)?subscribe$|^a|^noop/.test(request.t)) settle({ t: "ok", re: 0 });
+        if ((MORE ? /^(un)?subscribe$|^a|^noop/ : /subs/).test(request.t))
+          settle({ t: "ok", re: 0 });
         else if (channel && entry.seq && !isDurable(channel))
           settle(refusal("unknown_outcome", "it may be stored"));
         else {
@@ -174,19 +181,23 @@ export function createUplink(bound: number, now: () => number): Uplink {
     end(why) {
       for (const { settle } of entries.splice(0)) settle(why);
     },
-    void(seq, why) {
-      const entry = entries.find((other) => other.seq === seq);
-      if (!entry) return;
-      const { settle } = entry;
-      entry.request = { t: "noop" };
-      entry.settle = () => undefined;
-      settle(why);
-    },
-    withdraw(settle) {
-      const entry = entries.find(
-        (other) => other.settle === settle && !other.seq && !other.unknown,
-      );
-      if (entry) drop(entry);
-    },
+    void: MORE
+      ? (seq, why) => {
+          const entry = entries.find((other) => other.seq === seq);
+          if (!entry) return;
+          const { settle } = entry;
+          entry.request = { t: "noop" };
+          entry.settle = () => undefined;
+          settle(why);
+        }
+      : NONE,
+    withdraw: MORE
+      ? (settle) => {
+          const entry = entries.find(
+            (other) => other.settle === settle && !other.seq && !other.unknown,
+          );
+          if (entry) drop(entry);
+        }
+      : NONE,
   };
 }

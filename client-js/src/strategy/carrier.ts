@@ -7,6 +7,7 @@ import type { ConnectOptions, State, Transport } from "../api.ts";
 import { backoff, HEALTHY_MS, RETRY_MS_MAX } from "../backoff.ts";
 import type { Env } from "../env.ts";
 import { isNetwork, refusal, retryOf, UNREACHABLE } from "../errors.ts";
+import { MORE, NONE } from "../parts.ts";
 import type { OpenFrame, Refusal } from "../protocol/frames.ts";
 import { type Session, SUPERSEDED } from "../session/session.ts";
 import { createClimb } from "./climb.ts";
@@ -25,10 +26,12 @@ const POLL_GRACE_MS = 2500;
 const HOLD_MIN_MS = 3000;
 /** Of the hold that was cut, the part that the next poll is held: 20 s, 12 s, 7.2 s … */
 const HOLD_PART = 0.6;
-/** Milliseconds between two small requests through a network that answers in the gateway's place, at least and at most. */
-const PORTAL_MS: readonly [number, number] = [5000, 10_000];
+/** Milliseconds between two small requests through a network that answers in the gateway's place, at least; at most twice that. */
+const PORTAL_MS = 5000;
 /** What the client recovers from by itself: a reason of the state, no error. */
-const QUIET = /^(unreach|interc|cred|session_k|moved)/;
+const QUIET: RegExp = MORE
+  ? /^(unreach|interc|cred|session_k|moved)/
+  : /^(unreach|session_k|moved)/;
 
 export interface Carrier {
   readonly state: State;
@@ -75,9 +78,9 @@ export function createCarrier(
   /** When the session was last established, and when the live link became it. */
   let establishedAt = 0;
   let liveAt = 0;
-  const verdicts = createVerdicts(env, base);
-  const evidence = createRecorder(() => env.now());
-  let holdMs = verdicts.read().holdMs ?? Infinity;
+  const verdicts = MORE ? createVerdicts(env, base) : NONE;
+  const evidence = MORE ? createRecorder(() => env.now()) : NONE;
+  let holdMs = MORE ? (verdicts.read().holdMs ?? Infinity) : Infinity;
   /** The reason that the application was last told. */
   let said: string | undefined;
   /** The next poll is to be answered at once. */
@@ -113,7 +116,7 @@ export function createCarrier(
     host.over = true;
     climb.stop();
     upstream.stop();
-    tokens.stop();
+    if (MORE) tokens.stop();
     exchanges.abort(abortAfterMs);
     closeAll();
   };
@@ -132,6 +135,7 @@ export function createCarrier(
     host.probing = link;
     const why = await link.proven;
     host.probing = undefined;
+    if (!MORE) return why;
     if (why && link.stalled && !link.duplex && !verdicts.read().fills) {
       // What came may be held until more follows: with fillers it would.
       verdicts.learn({ fills: true });
@@ -170,10 +174,9 @@ export function createCarrier(
       session.uplink.end(refusal("failed", `${code}: ${why.message}`));
       return;
     }
-    const [least, most] = PORTAL_MS;
     const delayMs =
-      isNetwork(why) && why !== UNREACHABLE
-        ? least + env.random() * (most - least)
+      MORE && isNetwork(why) && why !== UNREACHABLE
+        ? PORTAL_MS * (1 + env.random())
         : (why.retry_ms ?? backoff(tries++, cap, baseMs, env.random()));
     await Promise.race([woken(), host.pause(Math.min(delayMs, RETRY_MS_MAX))]);
   };
@@ -183,9 +186,9 @@ export function createCarrier(
     const { count, uplink, hello } = session;
     const wake = woken();
     const sentAt = env.now();
-    const sends = exchanges.outgoing.length || uplink.hasMore();
+    const sends = (MORE && exchanges.outgoing.length) || uplink.hasMore();
     const { room } = exchanges;
-    const soon = quick || room < Infinity;
+    const soon = quick || (MORE && room < Infinity);
     const wait = soon ? 0 : Math.min(holdMs, hello.hold_ms);
     const timeoutMs = soon ? VERDICT_MS : wait + POLL_GRACE_MS;
     quick = false;
@@ -201,11 +204,14 @@ export function createCarrier(
     const { why } = answer;
     const tookMs = env.now() - sentAt;
     if (why === UNREACHABLE && tookMs >= HOLD_MIN_MS) {
-      evidence.holdMs = holdMs = Math.max(HOLD_MIN_MS, wait * HOLD_PART);
-      verdicts.learn({ holdMs });
+      holdMs = Math.max(HOLD_MIN_MS, wait * HOLD_PART);
+      if (MORE) {
+        evidence.holdMs = holdMs;
+        verdicts.learn({ holdMs });
+      }
     }
     // A frame was refused, most likely: without any the next one may go through.
-    if (isNetwork(why) && room && !exchanges.room) return undefined;
+    if (MORE && isNetwork(why) && room && !exchanges.room) return undefined;
     // Answered at once with nothing: neither the network nor the gateway is to be flooded.
     if (!why && !sends && session.count === count && tookMs < GAP_MS) await host.pause(GAP_MS);
     return why;
@@ -275,18 +281,18 @@ export function createCarrier(
         if (host.live !== link) host.live?.close();
         host.live = link;
         link.adopted();
-        liveAt = env.now();
-        session.expectPing(session.hello.ping_ms[host.visible() ? "visible" : "hidden"]);
+        if (MORE) liveAt = env.now();
+        session.expectPing(session.hello.ping_ms[MORE && !host.visible() ? "hidden" : "visible"]);
         change("connected", link.transport);
         upstream.flush(true);
         host.wake();
       } else if (output === "acknowledge") upstream.acknowledge(link);
       else if (output === "reattach") {
-        if (link.duplex) link.attach();
+        if (!MORE || link.duplex) link.attach();
         else link.ended();
-      } else if (output && link === host.live) void prove(link.transport);
+      } else if (MORE && output && link === host.live) void prove(link.transport);
       upstream.watch();
-      hooks.touched();
+      if (MORE) hooks.touched();
       return why;
     },
 
@@ -295,8 +301,8 @@ export function createCarrier(
       if (link !== host.live && link.reader.link !== session.link) return;
       closeLive();
       if (host.probing?.stage === "attach") return;
-      climb.lost(env.now() - liveAt);
-      if (!why) evidence.note(link.transport, "cut", env.now() - liveAt);
+      if (MORE) climb.lost(env.now() - liveAt);
+      if (MORE && !why) evidence.note(link.transport, "cut", env.now() - liveAt);
       // Everything may have stalled at once: the first poll has to be answered soon.
       quick = true;
       if (why && retryOf(why.code) !== "no") restart = why;
@@ -317,49 +323,56 @@ export function createCarrier(
       if (host.live) host.live.verify();
       else quick = host.polling;
       host.wake();
-      if (forgets) {
-        verdicts.reset();
+      if (!MORE || forgets) {
+        if (MORE) verdicts.reset();
         climb.changed();
       }
-      if (climbs && session.ticket) void climb.now();
+      if ((!MORE || climbs) && session.ticket) void climb.now();
     },
 
-    watched() {
-      if (host.live) {
-        // Until the next ping says more; a page that is looked at asks by itself.
-        session.expectPing(session.hello.ping_ms.hidden);
-        upstream.acknowledge(host.live);
-        upstream.watch();
-      }
-      if (host.visible()) host.verify(false);
-    },
+    watched: MORE
+      ? () => {
+          if (host.live) {
+            // Until the next ping says more; a page that is looked at asks by itself.
+            session.expectPing(session.hello.ping_ms.hidden);
+            upstream.acknowledge(host.live);
+            upstream.watch();
+          }
+          if (host.visible()) host.verify(false);
+        }
+      : NONE,
 
-    leave() {
-      if (session.ticket) exchanges.beacon();
-      // A page with a WebSocket is not kept for a return; one that returns reaches its session anew.
-      if (host.live?.duplex) closeLive();
-    },
+    leave: MORE
+      ? () => {
+          if (session.ticket) exchanges.beacon();
+          // A page with a WebSocket is not kept for a return; one that returns reaches its session anew.
+          if (host.live?.duplex) closeLive();
+        }
+      : NONE,
 
-    use(transports) {
-      host.allowed = transports;
-      if (session.ticket) void climb.now();
-      host.wake();
-    },
+    use: MORE
+      ? (transports) => {
+          host.allowed = transports;
+          if (session.ticket) void climb.now();
+          host.wake();
+        }
+      : NONE,
 
-    cut() {
-      exchanges.abort();
-      host.probing?.ended();
-      host.live?.ended();
-    },
+    cut: MORE
+      ? () => {
+          exchanges.abort();
+          host.probing?.ended();
+          host.live?.ended();
+        }
+      : NONE,
 
     async close() {
       if (host.over) return;
       const { live } = host;
       let sent: Promise<unknown> | undefined;
-      if (live?.duplex) live.send({ l: "close" });
+      if (live && (!MORE || live.duplex)) live.send({ l: "close" });
       else if (session.ticket) {
-        exchanges.outgoing.push({ l: "close" });
-        sent = exchanges.send(false, VERDICT_MS, false);
+        sent = exchanges.run([session.attach(false), { l: "close" }], VERDICT_MS);
       }
       stop("closed", sent && VERDICT_MS);
       await sent;

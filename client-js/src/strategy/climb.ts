@@ -3,6 +3,7 @@
  * after a loss, then ever more rarely.
  */
 import { HEALTHY_MS } from "../backoff.ts";
+import { MORE, NONE } from "../parts.ts";
 import type { Host } from "./host.ts";
 
 /** Milliseconds before each round, where nothing better was lost. */
@@ -40,6 +41,10 @@ export function createClimb(host: Host): Climb {
   const isTop = (): boolean => (host.live?.transport ?? "poll") === host.allowed[0];
 
   const round = async (): Promise<boolean> => {
+    if (!MORE) {
+      if (host.may("websocket") && !host.live) await host.prove("websocket");
+      return isTop();
+    }
     const { allowed } = host;
     for (const transport of allowed) {
       if (host.over || !host.session.ticket) return true;
@@ -47,7 +52,7 @@ export function createClimb(host: Host): Climb {
       if (transport === "poll") host.live?.ended();
       if (transport === "poll") break;
       // What is known to fail here is left for a later round, unless nothing else is allowed.
-      if (rung < 2 && allowed.length > 1 && host.verdicts.isBad(transport)) continue;
+      if (MORE && rung < 2 && allowed.length > 1 && host.verdicts.isBad(transport)) continue;
       const prove = async () => ({ why: await host.prove(transport) });
       const done = await env.alone(`throughline:${host.base}`, prove);
       busy = !done;
@@ -62,12 +67,13 @@ export function createClimb(host: Host): Climb {
   const climb: Climb = {
     plan() {
       if (timer || running || host.over || isTop()) return;
-      const often = env.now() - since < OFTEN_MS;
-      const delayMs = busy
-        ? BUSY_MS * (1 + 2 * env.random())
-        : often
-          ? (SOON_MS[soon++] ?? SOON_LAST_MS)
-          : (DELAYS_MS[rung++] ?? LAST_MS);
+      const often = MORE && env.now() - since < OFTEN_MS;
+      const delayMs =
+        MORE && busy
+          ? BUSY_MS * (1 + 2 * env.random())
+          : often
+            ? (SOON_MS[soon++] ?? SOON_LAST_MS)
+            : (DELAYS_MS[rung++] ?? LAST_MS);
       busy = false;
       if (delayMs === 0) void climb.now();
       else timer = env.setTimeout(() => void climb.now(), delayMs);
@@ -81,12 +87,14 @@ export function createClimb(host: Host): Climb {
       });
       return running;
     },
-    lost(livedMs) {
-      if (livedMs < HEALTHY_MS && since > 0) return;
-      soon = 0;
-      rung = 2;
-      since = env.now();
-    },
+    lost: MORE
+      ? (livedMs) => {
+          if (livedMs < HEALTHY_MS && since > 0) return;
+          soon = 0;
+          rung = 2;
+          since = env.now();
+        }
+      : NONE,
     changed() {
       soon = rung = 0;
     },

@@ -4,6 +4,7 @@
  */
 import { type Env, freshName } from "../env.ts";
 import { INTERCEPTED, isNetwork, refusal, UNREACHABLE } from "../errors.ts";
+import { MORE, NONE } from "../parts.ts";
 import { encodeBody } from "../protocol/body.ts";
 import type { FrameUp, LinkUp, Refusal, SessionUp } from "../protocol/frames.ts";
 import type { AttachOptions, Output, Session } from "../session/session.ts";
@@ -71,23 +72,23 @@ export function createExchanges(
 
   const exchanges: Exchanges = {
     answered: false,
-    outgoing: [],
+    ...(MORE ? { outgoing: [] } : NONE),
     get room() {
-      return room;
+      return MORE ? room : NONE;
     },
     send(higher, timeoutMs, withSession, options) {
       const { frames, frame_bytes } = session.hello.limits;
-      const links = exchanges.outgoing.splice(0, frames - 2);
+      const links = MORE ? exchanges.outgoing.splice(0, frames - 2) : [];
       const attach = session.attach(higher, options);
-      const most = Math.min(room, frames - 1 - links.length);
-      const up = withSession && most ? session.uplink.take(true, most, frame_bytes) : [];
+      const most = MORE ? Math.min(room, frames - 1 - links.length) : frames - 1;
+      const up = !MORE || (withSession && most) ? session.uplink.take(true, most, frame_bytes) : [];
       return exchanges.run([attach, ...links, ...up], timeoutMs);
     },
     async run(frames, timeoutMs) {
       const reader = session.reader();
       const nonce = freshName(env);
       const url = addressOf(base, nonce, "x");
-      const sentAt = env.now();
+      const sentAt = MORE ? env.now() : 0;
       const { text, ok } = (await exchange(env, url, timeoutMs, pending, frames)) ?? { text: "" };
       const [first] = frames;
       // The other way was faster: this one's provisional session ends by itself.
@@ -101,11 +102,14 @@ export function createExchanges(
           if (session.isCurrent(reader)) session.opened(frame);
         } else why = act(session.receive(reader, frame, text.length / answer.length)) ?? why;
       }
-      if (reader.at === undefined) why ??= ok ? INTERCEPTED : UNREACHABLE;
+      if (reader.at === undefined) why ??= MORE && ok ? INTERCEPTED : UNREACHABLE;
       exchanges.answered ||= !isNetwork(why);
-      const up = frames.filter((frame): frame is SessionUp => "seq" in frame);
-      judge(up, isNetwork(why) && !!text && !answer.length, !isNetwork(why));
+      if (MORE) {
+        const up = frames.filter((frame): frame is SessionUp => "seq" in frame);
+        judge(up, isNetwork(why) && !!text && !answer.length, !isNetwork(why));
+      }
       if (!session.isCurrent(reader)) return undefined;
+      if (!MORE) return why;
       const tookMs = env.now() - sentAt;
       const held = frames.some((frame) => "wait" in frame && frame.wait);
       if (!isNetwork(why)) {
@@ -115,10 +119,12 @@ export function createExchanges(
       else evidence.note("poll", tookMs >= timeoutMs ? "hung" : held ? "cut" : "refused", tookMs);
       return why;
     },
-    beacon() {
-      const frames: FrameUp[] = [session.attach(false), { l: "leaving" }];
-      env.beacon(addressOf(base, freshName(env), "x"), encodeBody(frames));
-    },
+    beacon: MORE
+      ? () => {
+          const frames: FrameUp[] = [session.attach(false), { l: "leaving" }];
+          env.beacon(addressOf(base, freshName(env), "x"), encodeBody(frames));
+        }
+      : NONE,
     abort(afterMs = 0) {
       for (const control of pending) env.setTimeout(() => control.abort(), afterMs);
     },

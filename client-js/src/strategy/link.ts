@@ -5,6 +5,7 @@
 import type { Transport } from "../api.ts";
 import { freshName } from "../env.ts";
 import { UNREACHABLE } from "../errors.ts";
+import { MORE, NONE } from "../parts.ts";
 import type { FrameUp, OpenFrame, Refusal } from "../protocol/frames.ts";
 import type { Reader } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
@@ -53,14 +54,14 @@ export function openLink(
 ): Link {
   const { env, session, exchanges } = host;
   const nonce = freshName(env);
-  const duplex = transport === "websocket";
+  const duplex = !MORE || transport === "websocket";
   let connection: Connection | undefined;
   let settle: (why?: Refusal) => void;
   let via = "";
   let echo: string | undefined;
   let timer: unknown;
   /** When it began, and whether it opened. */
-  const startedAt = env.now();
+  const startedAt = MORE ? env.now() : 0;
   let opened = false;
   let echoes = 0;
 
@@ -69,7 +70,7 @@ export function openLink(
     env.clearTimeout(timer);
     if (withinMs) {
       timer = env.setTimeout(() => {
-        link.stalled = true;
+        if (MORE) link.stalled = true;
         link.ended();
       }, withinMs);
     }
@@ -83,18 +84,18 @@ export function openLink(
 
   const link: Link = {
     transport,
-    duplex,
+    ...(MORE ? { duplex } : NONE),
     // Of no link: a candidate's session frames are never counted.
     reader: session.reader(0),
     proven: new Promise((resolve) => {
       settle = resolve;
     }),
-    stalled: false,
+    ...(MORE ? { stalled: false } : NONE),
     stage: "open",
     send: (frame) => connection?.send?.(frame),
     attach() {
       const { fresh: token } = host.tokens;
-      const frame = session.attach(true, { token, via: duplex ? undefined : via });
+      const frame = session.attach(true, { token, ...(MORE && { via: duplex ? undefined : via }) });
       link.reader = session.reader();
       step("attach", STEP_MS);
       if (duplex) link.send(frame);
@@ -105,7 +106,7 @@ export function openLink(
       }
     },
     adopted() {
-      if (link.stage !== "live") host.evidence.note(transport, "ok", env.now() - startedAt);
+      if (MORE && link.stage !== "live") host.evidence.note(transport, "ok", env.now() - startedAt);
       step("live");
       settle();
     },
@@ -118,7 +119,7 @@ export function openLink(
       if (link.stage === "over") return;
       if (link.stage !== "live" && !why) {
         const outcome = opened ? "opened_dead" : link.stalled ? "hung" : "refused";
-        host.evidence.note(transport, outcome, env.now() - startedAt);
+        if (MORE) host.evidence.note(transport, outcome, env.now() - startedAt);
       }
       settle(why ?? UNREACHABLE);
       link.close();
@@ -134,12 +135,12 @@ export function openLink(
   step("open", STEP_MS);
   connection = (duplex ? openWebSocket : openStream)(
     env,
-    addressOf(host.base, nonce, KINDS[transport]),
+    addressOf(host.base, nonce, MORE ? KINDS[transport] : "ws"),
     first ?? {
       l: "candidate",
       v: 1,
       ticket: session.ticket,
-      filler: (!duplex && host.verdicts.read().fills) || undefined,
+      ...(MORE && { filler: (!duplex && host.verdicts.read().fills) || undefined }),
     },
     {
       opened() {
@@ -175,7 +176,7 @@ export function openLink(
           // Any frame after the hello makes the session more than provisional (PROTOCOL.md M14).
           link.send({ l: "pong" });
         } else {
-          via = frame.via;
+          if (MORE) via = frame.via;
           step("echo", STEP_MS);
           sendEcho();
         }

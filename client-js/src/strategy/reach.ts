@@ -3,6 +3,7 @@
  * before, or where no POST ever came through.
  */
 import { CREDENTIALS, INTERCEPTED, isNetwork } from "../errors.ts";
+import { MORE } from "../parts.ts";
 import type { OpenFrame, Refusal } from "../protocol/frames.ts";
 import type { Host } from "./host.ts";
 import { VERDICT_MS } from "./link.ts";
@@ -73,16 +74,19 @@ export function createReach(host: Host, opening: () => OpenFrame): (hedged: bool
     if (host.over) return undefined;
     const { fresh: token } = tokens;
     const kept = !!session.ticket;
-    const likely = verdicts.read().best === "websocket" && host.may("websocket");
+    const likely = MORE && verdicts.read().best === "websocket" && host.may("websocket");
     if (hedged && !kept && likely && host.may("poll")) return race();
     // A candidate has no place for a token, and without a fresh one an expired ticket opens nothing.
     const renews = kept && token;
     let why: Refusal | undefined;
-    if (renews || host.allowed.some((transport) => transport !== "websocket")) {
+    if (
+      renews ||
+      (MORE ? host.allowed.some((transport) => transport !== "websocket") : host.may("poll"))
+    ) {
       why = await (kept ? rejoin(token) : exchanges.run([opening()], OPEN_MS));
       if (!isNetwork(why) || exchanges.answered || !host.may("websocket")) return why;
     }
     const failed = await host.prove("websocket", kept && !renews ? undefined : opening());
-    return failed && why && isNetwork(failed) ? explain(why, failed) : failed;
+    return MORE && failed && why && isNetwork(failed) ? explain(why, failed) : failed;
   };
 }

@@ -2,6 +2,7 @@
 import type { Auth, AuthReason } from "../api.ts";
 import type { Env } from "../env.ts";
 import { refusal, retryOf } from "../errors.ts";
+import { MORE, NONE } from "../parts.ts";
 import type { OkFrame, Refusal, Request } from "../protocol/frames.ts";
 import type { Settle } from "../session/uplink.ts";
 
@@ -66,7 +67,7 @@ export function createTokens(env: Env, auth: Auth | undefined, push: Push): Toke
     },
     shown() {
       // An `attached` does not say how long it is good: as long as the one before, most likely.
-      if (tokens.fresh) tokens.expires(lifeMs);
+      if (MORE && tokens.fresh) tokens.expires(lifeMs);
       tokens.fresh = undefined;
       refused = 0;
     },
@@ -74,14 +75,16 @@ export function createTokens(env: Env, auth: Auth | undefined, push: Push): Toke
       due = code === "token_expired" ? "expired" : "refused";
       return !!auth && refused++ < 2;
     },
-    expires(inMs) {
-      if (!((inMs as number) > 0)) return;
-      lifeMs = inMs as number;
-      env.clearTimeout(timer);
-      const delayMs = Math.min(Math.max(lifeMs - RENEW_MS, lifeMs * 0.8), TIMER_MS_MAX);
-      timer = env.setTimeout(() => void renew("expiring"), delayMs);
-    },
-    stop: () => env.clearTimeout(timer),
+    expires: MORE
+      ? (inMs) => {
+          if (!((inMs as number) > 0)) return;
+          lifeMs = inMs as number;
+          env.clearTimeout(timer);
+          const delayMs = Math.min(Math.max(lifeMs - RENEW_MS, lifeMs * 0.8), TIMER_MS_MAX);
+          timer = env.setTimeout(() => void renew("expiring"), delayMs);
+        }
+      : NONE,
+    stop: MORE ? () => env.clearTimeout(timer) : NONE,
   };
   return tokens;
 }

@@ -4,6 +4,7 @@
  * themselves; they are only ended early. And the one timer of what carries the session: heartbeat, silence,
  * held publishes.
  */
+import { MORE, NONE } from "../parts.ts";
 import type { LinkUp } from "../protocol/frames.ts";
 import type { Host } from "./host.ts";
 import { type Link, STEP_MS } from "./link.ts";
@@ -78,8 +79,9 @@ export function createUpstream(host: Host): Upstream {
     },
     flush(again) {
       const { live } = host;
-      if (!live?.duplex) void send();
-      else if (live.stage !== "attach") {
+      if (!live || (MORE && !live.duplex)) {
+        if (MORE) void send();
+      } else if (live.stage !== "attach") {
         for (const frame of uplink.take(again, Infinity, Infinity)) {
           live.send(frame);
           silentAt = Math.min(silentAt, env.now() + SILENCE_MS);
@@ -87,19 +89,21 @@ export function createUpstream(host: Host): Upstream {
         upstream.watch();
       }
     },
-    post(frame) {
-      exchanges.outgoing.push(frame);
-      if (host.polling) host.wake();
-      else void send();
-    },
+    post: MORE
+      ? (frame) => {
+          exchanges.outgoing.push(frame);
+          if (host.polling) host.wake();
+          else void send();
+        }
+      : NONE,
     acknowledge(link) {
-      const { duplex } = link;
+      const duplex = !MORE || link.duplex;
       const isLive = link === host.live;
       // Beside a stream the `attach` that goes before it has the count.
       const count = duplex && isLive ? session.acknowledge() : undefined;
-      const pong = { l: "pong", visible: host.visible(), count } as const;
+      const pong = { l: "pong", ...(MORE && { visible: host.visible() }), count } as const;
       if (duplex) link.send(pong);
-      else if (isLive) upstream.post(pong);
+      else if (MORE && isLive) upstream.post(pong);
     },
     heard() {
       silentAt = Infinity;

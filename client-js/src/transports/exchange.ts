@@ -1,5 +1,6 @@
 /** An exchange: frames up in the body, frames down in one complete answer (PROTOCOL.md section 4). */
 import type { Env } from "../env.ts";
+import { MORE } from "../parts.ts";
 import { encodeBody } from "../protocol/body.ts";
 import { type FrameDown, type FrameUp, toFrame } from "../protocol/frames.ts";
 
@@ -10,7 +11,10 @@ export async function request(
   signal: AbortSignal,
   frames?: readonly FrameUp[],
 ): Promise<Response | undefined> {
-  const form = frames && { method: "POST", body: new URLSearchParams(encodeBody(frames)) };
+  const form = (!MORE || frames) && {
+    method: "POST",
+    body: new URLSearchParams(encodeBody(frames as FrameUp[])),
+  };
   return env.fetch?.(url, { ...form, cache: "no-store", signal });
 }
 
@@ -37,7 +41,7 @@ export async function exchange(
   const timer = env.setTimeout(() => control.abort(), timeoutMs);
   // The code in the body decides, not the status: proxies change it (M9).
   const answer = await request(env, url, control.signal, frames)
-    .then(async (response) => response && { text: await response.text(), ok: response.ok })
+    .then(async (response) => response && { text: await response.text(), ok: MORE && response.ok })
     .catch(() => undefined);
   env.clearTimeout(timer);
   pending.delete(control);
