@@ -274,25 +274,27 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   }
 
   const { page } = env;
-  const offs = page && [
-    page.listen("visibilitychange", () => {
-      if (!MORE) return carrier.verify(true);
-      carrier.watched();
-      tellAway();
-    }),
-    page.listen("online", () => carrier.verify(true, true)),
-    page.listen("pageshow", (persisted) => (!MORE || persisted) && carrier.verify(true)),
-    ...(MORE
+  const check = (): void => carrier.verify(true, true);
+  const offs =
+    page &&
+    (MORE
       ? [
-          page.listen("change", () => carrier.verify(true, true)),
+          page.listen("visibilitychange", () => {
+            carrier.watched();
+            tellAway();
+          }),
+          page.listen("online", check),
+          page.listen("change", check),
+          page.listen("pageshow", (persisted) => persisted && carrier.verify(true)),
           page.listen("resume", () => carrier.verify(false)),
           page.listen("pagehide", () => {
             keeper.write(true);
             carrier.leave();
           }),
         ]
-      : []),
-  ];
+      : (["visibilitychange", "online", "pageshow"] as const).map((kind) =>
+          page.listen(kind, check),
+        ));
 
   if (MORE) whenAborted(signal, client.close);
   void carrier.run();

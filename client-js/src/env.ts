@@ -101,8 +101,9 @@ export function createEnv(own?: Partial<Env>): Env {
     page: document && {
       visible: MORE ? () => !document.hidden : NONE,
       listen(kind, listener) {
-        const call = (event: Event & { persisted?: boolean }): void =>
-          listener(MORE && !!event.persisted);
+        const call = MORE
+          ? (event: Event & { persisted?: boolean }): void => listener(!!event.persisted)
+          : (): void => listener(false);
         if (MORE && kind === "change") return onNetwork(() => listener(false));
         // On its way down an event of the document passes the window, too.
         addEventListener(kind, call, true);

@@ -13,9 +13,11 @@ interface Seen {
 /** A page that chats with the core; answers how to speak, and how to look at what it has seen. */
 async function chat(channel: string, init?: () => void) {
   const visitor = await Visitor.open(init && { init });
-  await visitor.page.evaluate(async (channel) => {
-    const { connect }: typeof core = await import("/realtime/core.mjs" as string);
-    const client = connect("/realtime", { backoff: { base: 10, cap: 100 } });
+  // As text: what the tests are run by would change an `import()`.
+  await visitor.page.evaluate('import("/realtime/core.mjs").then((core) => { self.core = core; })');
+  await visitor.page.evaluate((channel) => {
+    const page = globalThis as unknown as { core: typeof core };
+    const client = page.core.connect("/realtime", { backoff: { base: 10, cap: 100 } });
     const lobby = client.channel(channel);
     const data: unknown[] = [];
     lobby.on("event", (event) => data.push(event.data));
