@@ -257,7 +257,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       if (MORE) keeper.clear();
       await closed;
     },
-    [Symbol.asyncDispose]: () => client.close(),
+    [Symbol.asyncDispose]: MORE ? () => client.close() : NONE,
   };
 
   // The session of the page before goes on: what this page does not ask for ends after a while.

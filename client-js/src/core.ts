@@ -46,9 +46,7 @@ export interface CoreChannel extends Pick<Channel, "name" | "position" | "unsubs
 }
 
 /** One session with a gateway. */
-export interface CoreClient
-  extends AsyncDisposable,
-    Pick<Client, "state" | "transport" | "me" | "on" | "close"> {
+export interface CoreClient extends Pick<Client, "state" | "transport" | "me" | "on" | "close"> {
   /** The channel of that name: subscribed on first use, and the same object after that. */
   channel(name: string, options?: Pick<ChannelOptions, "since">): CoreChannel;
 }

@@ -255,14 +255,14 @@ export function createCarrier(
     exchanges: createExchanges(env, base, session, evidence, (output) => host.act(output)),
     wake: () => undefined,
     over: false,
-    visible: hooks.visible,
+    ...(MORE ? { visible: hooks.visible } : NONE),
     may: (transport) => host.allowed.includes(transport),
     pause: (ms) => new Promise((resolve) => void env.setTimeout(resolve, ms)),
     async settled() {
       if (host.probing?.stage === "attach") await host.probing.proven;
     },
     prove,
-    post: (frame) => upstream.post(frame),
+    post: MORE ? (frame) => upstream.post(frame) : NONE,
     kick: () => upstream.kick(),
 
     act(output, link) {
