@@ -22,6 +22,7 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: [
       "*/script.bundle",
+      "*/syntax.bundle",
       "*/locks.bundle",
       "*/core.bundle",
       "chaos.test",

@@ -28,7 +28,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   // Parsed, so that a wrong address fails here and not in every test.
   const servers = given?.split(",").map((base) => new URL(base.trim()).origin);
   const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
-  const browser = await chromium.launchServer({ executablePath, args: ARGS });
+  const browser = await chromium.launchServer({
+    executablePath,
+    args: ARGS,
+    // Pages are kept for a return, as they are for people.
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
+  });
   project.provide("servers", servers ?? [server?.base ?? ""]);
   project.provide("browser", browser.wsEndpoint());
   return async () => {
