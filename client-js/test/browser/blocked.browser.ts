@@ -41,6 +41,51 @@ describe("where the handshake of a WebSocket", () => {
   );
 });
 
+/** Milliseconds that a handshake may be under way, and as many as a busy machine needs to see its end. */
+const [STEP_MS, SLACK_MS] = [4000, 3000];
+const LOADS = 50;
+
+// A browser allows one handshake at a time for each host, over all tabs.
+// demand: 10
+test("fifty page loads where WebSockets are swallowed hold up no handshake of another tab", async () => {
+  const visitor = await Visitor.open();
+  visitor.shim.upgrades = "hang";
+  visitor.shim.spares = "GET /other ";
+  const other = await visitor.beside();
+  await other.page.evaluate(() => {
+    const took: number[] = [];
+    const shake = (): void => {
+      const from = performance.now();
+      // The gateway has no WebSocket there, and says so at once.
+      const socket = new WebSocket(`ws://${location.host}/other`);
+      socket.onerror = () => {
+        took.push(performance.now() - from);
+        setTimeout(shake, 100);
+      };
+    };
+    Object.assign(globalThis, { took });
+    shake();
+  });
+  for (let load = 0; load < LOADS; load++) {
+    await visitor.load();
+    await visitor.connect({ resume: false });
+    await visitor.connected();
+    // Now and then a reader stays, and the handshake is given up by the client.
+    if (load % 10 === 0) await visitor.connected("stream");
+  }
+  await visitor.connected("stream");
+  const took = await other.page.evaluate(() => (globalThis as unknown as { took: number[] }).took);
+  const { hung } = visitor.shim;
+  console.log(
+    `${LOADS} loads: ${hung.length} handshakes hung, ${Math.round(Math.max(...hung))} ms at most; ` +
+      `${took.length} of another tab took ${Math.round(Math.max(...took))} ms at most`,
+  );
+  expect(hung.length).toBeGreaterThan(0);
+  expect(took.length).toBeGreaterThan(0);
+  expect(Math.max(...hung)).toBeLessThan(STEP_MS + SLACK_MS);
+  expect(Math.max(...took)).toBeLessThan(STEP_MS + SLACK_MS);
+}, 180_000);
+
 // spec: M26, S4
 // demand: 59, 93
 test("a way down that stalls is noticed when something is sent, and nothing is lost", async () => {

@@ -25,6 +25,10 @@ export class Shim {
   refuses = false;
   /** What happens to connections that ask for a WebSocket. */
   upgrades: "pass" | "reset" | "hang" = "pass";
+  /** How the head of a request begins that is let through all the same. */
+  spares: string | undefined;
+  /** Milliseconds that each handshake hung until the page gave it up. */
+  readonly hung: number[] = [];
   /** Milliseconds that each piece takes in either direction. */
   delayMs = 0;
   /** The head of each request that went up, first to last, where it began a piece and is not encrypted. */
@@ -105,8 +109,11 @@ export class Shim {
   private up({ near, far }: Pair, piece: Buffer): void {
     const text = piece.toString("latin1");
     if (HEAD.test(text)) this.heads.push(text.split("\r\n\r\n", 1)[0] ?? "");
-    if (this.upgrades !== "pass" && HEAD.test(text) && UPGRADE.test(text)) {
+    const isSpared = this.spares !== undefined && text.startsWith(this.spares);
+    if (this.upgrades !== "pass" && !isSpared && HEAD.test(text) && UPGRADE.test(text)) {
+      const from = performance.now();
       if (this.upgrades === "reset") near.resetAndDestroy();
+      else near.once("close", () => this.hung.push(performance.now() - from));
       return;
     }
     this.pass(far, piece);
