@@ -9,7 +9,7 @@ use crate::protocol::frame::Frame;
 use crate::protocol::up::Command;
 
 use super::driver::Driver;
-use super::{history, presence, publish, resume, subscribe, tickets};
+use super::{history, presence, publish, resume, subscribe, tickets, unsettled};
 
 #[derive(serde::Serialize)]
 struct Expires {
@@ -29,7 +29,7 @@ pub(super) async fn perform(driver: &Arc<Driver>, seq: u64, command: Command) ->
     let done = match command {
         Command::Publish(command) => {
             let channel = command.ch.clone();
-            return match publish::of_session(driver, *command).await {
+            return match unsettled::publish(driver, *command).await {
                 Ok(receipt) => down::ok(seq, &receipt),
                 Err(publish::PublishRefusal { refusal, top }) => {
                     down::conflict(&refusal, Some(seq), Some(&channel), top.as_ref())

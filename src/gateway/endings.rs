@@ -25,7 +25,7 @@ struct Known {
 impl Endings {
     /// A session is over. Remembered until then, if the reason lets no client open again at once.
     pub(super) fn remember(&self, session: u128, why: &Refusal, now: Millis, until: Millis) {
-        if why.code.row().retry == Retry::Open || why.code == ErrorCode::Draining {
+        if !must_know(why) {
             return;
         }
         let mut known = self.0.lock();
@@ -44,6 +44,11 @@ impl Endings {
     pub(super) fn of(&self, session: u128) -> Option<Refusal> {
         self.0.lock().by_session.get(&session).cloned()
     }
+}
+
+/// Whether a client must know why its session ended: it may not open again at once.
+pub(super) fn must_know(why: &Refusal) -> bool {
+    why.code.row().retry != Retry::Open && why.code != ErrorCode::Draining
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::types::{EngineError, MemberId};
 use crate::protocol::channel::Channel;
+use crate::telemetry::clock::{now_ms, wall_ms};
 
 use super::driver::Driver;
 use super::record::{self, Record};
@@ -63,7 +64,12 @@ impl Left {
             && let Some(Record::Parked(whole)) =
                 Record::open(gateway.auth.tickets(), self.session, &found.state)
         {
+            let lay = wall_ms().saturating_sub(whole.at);
+            let detached = whole.session.detached(lay, &gateway.settings);
             let taken = parking::take(gateway, self.session, self.version + 1, *whole, true).await;
+            if let Ok(Some(driver)) = &taken {
+                driver.with(|session| session.unclaimed(detached, now_ms()));
+            }
             return taken.is_ok();
         }
         self.leave(gateway).await.is_ok()

@@ -37,6 +37,7 @@ mod leftover;
 mod record;
 mod seats;
 mod snapshots;
+mod unsettled;
 mod users;
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::telemetry::clock::{now_ms, wall_ms};
 use super::driver::{Begun, Driver};
 use super::owner::Arriving;
 use super::record::{self, Record, Whole};
-use super::{Gateway, control, open, owner, subscribe, tickets};
+use super::{Gateway, control, open, owner, subscribe, tickets, unsettled};
 
 /// How long what is in flight may take to settle before a session is parked.
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
@@ -52,8 +52,8 @@ async fn leave(gateway: &Arc<Gateway>, session: u128) -> Outcome {
         return if stays { Outcome::Stays } else { Outcome::Gone };
     };
     let outcome = match timeout(SETTLE_WITHIN, settled).await {
-        Ok(Ok(())) => store(gateway, &driver).await,
-        Ok(Err(_)) | Err(_) => Outcome::Stays,
+        Ok(Ok(())) if unsettled::settle(&driver, None).await => store(gateway, &driver).await,
+        Ok(_) | Err(_) => Outcome::Stays,
     };
     match outcome {
         Outcome::Gone => driver.depart(),

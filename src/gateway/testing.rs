@@ -77,6 +77,13 @@ impl LinkPort for Port {
     }
 }
 
+impl Port {
+    /// What it was closed with, and whether the session was over.
+    pub(crate) fn closed(&self) -> Option<(ErrorCode, bool)> {
+        *self.closed.lock()
+    }
+}
+
 /// A session on such a connection.
 pub(crate) struct Opened {
     pub(crate) driver: Arc<Driver>,
@@ -98,6 +105,14 @@ impl Opened {
         Self { driver, conn, port, read }
     }
 
+    /// One more connection of the session, which has said nothing.
+    pub(crate) fn connects(&self, gateway: &Gateway) -> Arc<Port> {
+        let (written, _) = mpsc::unbounded_channel();
+        let port = Arc::new(Port { on_frame: Box::new(|_| {}), written, closed: Mutex::default() });
+        self.driver.connect(gateway.next_conn(), "m", Arc::clone(&port) as Arc<dyn LinkPort>);
+        port
+    }
+
     /// Sends a session frame.
     pub(crate) fn say(&self, frame: &str) {
         let Ok(Up::Session(numbered)) = up::parse(frame) else { panic!("{frame}") };
@@ -116,6 +131,6 @@ impl Opened {
 
     /// What the connection was closed with, and whether the session was over.
     pub(crate) fn closed(&self) -> Option<(ErrorCode, bool)> {
-        *self.port.closed.lock()
+        self.port.closed()
     }
 }

@@ -35,6 +35,8 @@ pub struct Parked {
     present: bool,
     /// Whether requests carry the way down: such a session is not detached between two of them.
     polled: bool,
+    /// For how long it had no link, in milliseconds.
+    detached: Millis,
     link: u64,
     acked: u64,
     handed: usize,
@@ -105,7 +107,11 @@ impl Session {
                 }
             }
         }
-        Some(Parked { skipped, owes_caught_up: owes, ..self.parked(items) })
+        let detached = match self.phase {
+            Phase::Detached { since, .. } => now.saturating_sub(since),
+            Phase::Provisional { .. } | Phase::Live | Phase::Ended => 0,
+        };
+        Some(Parked { skipped, detached, owes_caught_up: owes, ..self.parked(items) })
     }
 
     /// Whether the taker reads a subscription's channel again.
@@ -122,6 +128,7 @@ impl Session {
             away: self.away,
             present: self.present,
             polled: self.is_polled(),
+            detached: 0,
             link: self.link_number,
             acked: self.outbox.acked(),
             handed: handed.unwrap_or_default(),
@@ -178,6 +185,13 @@ impl Session {
         session
     }
 
+    /// Nobody came for it since it was parked: it is detached for so many milliseconds already.
+    pub fn unclaimed(&mut self, detached: Millis, now: Millis) {
+        if matches!(&self.link, Some(Link { mode: Mode::Due { .. } | Mode::Gone, .. })) {
+            self.detach(now.saturating_sub(detached));
+        }
+    }
+
     fn restore_sub(&mut self, parked: ParkedSub) {
         // What was published meanwhile is read from the log, or as state.
         let phase = match parked.kind {
@@ -227,6 +241,13 @@ impl Session {
 }
 
 impl Parked {
+    /// For how long it has had no link, after it lay for so many milliseconds: one that is polled is
+    /// detached once its next request is late.
+    pub fn detached(&self, lay: Millis, settings: &Settings) -> Millis {
+        let late = if self.polled { settings.poll_detach } else { 0 };
+        self.detached.saturating_add(lay).saturating_sub(late)
+    }
+
     /// The same after it lay for so many milliseconds, by the clock of the wall.
     #[must_use]
     pub fn aged(mut self, by: Millis) -> Self {

@@ -68,7 +68,43 @@ async fn a_session_that_is_parked_and_that_nobody_comes_for_leaves_in_its_time()
     client.cut();
     // As a node does that is lost before it takes the session.
     peers::answer(&fleet.node(0).unwrap().gateway, Question::Park(session)).await;
+    let parked = tokio::time::Instant::now();
     assert!(sees_leave(&mut watcher, &member).await);
+    // Detection, grace, and what its node takes to notice.
+    assert!(parked.elapsed() < Duration::from_secs(10 + 20 + 2), "{:?}", parked.elapsed());
+}
+
+/// The ids in the log of the channel.
+fn logged(fleet: &Fleet) -> Vec<String> {
+    let logs = fleet.store.lock().logs();
+    let log = logs.into_iter().find(|(ch, _)| ch == CHANNEL).map(|(_, log)| log);
+    let id = |frame: &[u8]| {
+        let frame: serde_json::Value = serde_json::from_slice(frame).unwrap();
+        text(&frame, "id").to_owned()
+    };
+    log.unwrap_or_default().iter().map(|(_, frame)| id(frame)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publish_of_unknown_outcome_holds_the_later_ones_of_its_channel_until_it_is_settled() {
+    // spec: O3, M29
+    let fleet = fleet(2).await;
+    let mut client = open(&fleet, 0, "user").await;
+    fleet.ways[0].set(Way::Hung);
+    let (first, second) =
+        (client.publish_as(CHANNEL, 1, "first"), client.publish_as(CHANNEL, 2, "second"));
+    for seq in [first, second] {
+        assert_eq!(client.settled(seq).await["code"], "unknown_outcome");
+    }
+    fleet.ways[0].set(Way::Open);
+    sleep(Duration::from_secs(1)).await;
+    // The first had been under way to the store; the second never was.
+    assert_eq!(logged(&fleet), ["first"]);
+    let third = client.publish_as(CHANNEL, 3, "third");
+    assert_eq!(client.settled(third).await["t"], "ok");
+    let again = client.publish_as(CHANNEL, 2, "second");
+    assert_eq!(client.settled(again).await["duplicate"], true);
+    assert_eq!(logged(&fleet), ["first", "second", "third"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::auth::Identity;
+use crate::gateway::endings::must_know;
 use crate::gateway::link::{Flow, LinkPort};
 use crate::gateway::rate::Meter;
+use crate::gateway::unsettled::Unsettled;
 use crate::protocol::channel::Channel;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
@@ -49,6 +51,8 @@ pub(super) struct State {
     pub(super) stage: Stage,
     /// Who waits for it to be settled.
     pub(super) settled: Option<oneshot::Sender<()>>,
+    /// Its publishes of which the outcome is not known.
+    pub(super) unsettled: Unsettled,
     /// What ends it if it stays after all.
     pub(super) ends_with: Option<Refusal>,
 }
@@ -100,26 +104,29 @@ impl Driver {
                 }
             }
             Output::Effect(effect) => state.effects.push_back(effect),
-            Output::Ended => {
-                for conn in std::mem::take(&mut state.conns) {
-                    let closed = Refusal::new(ErrorCode::SessionGone);
-                    conn.port.close(Some(&closed), true);
-                }
-                if state.session.leaves_unsaid() {
-                    // Nobody may go on with it.
-                    self.left(state).watch(&self.gateway);
-                }
-                let why = state.session.ended_with();
-                if self.gateway.forget(self) {
-                    let code = why.map_or(ErrorCode::SessionGone, |why| why.code);
-                    self.gateway.metrics.closed(code);
-                }
-                if let Some(why) = why.filter(|_| !self.feed) {
-                    let now = now_ms();
-                    let until = now + self.gateway.settings.window;
-                    self.gateway.endings.remember(self.id, why, now, until);
-                }
-            }
+            Output::Ended => self.ended(state),
+        }
+    }
+
+    fn ended(&self, state: &mut State) {
+        let over = state.over();
+        for conn in std::mem::take(&mut state.conns) {
+            conn.port.close(Some(&over), true);
+        }
+        if state.session.leaves_unsaid() {
+            // Nobody may go on with it.
+            self.left(state).watch(&self.gateway);
+        }
+        let why = state.session.ended_with();
+        if let Some(why) = why.filter(|_| !self.feed) {
+            // Before it is gone: who does not find it asks why.
+            let now = now_ms();
+            let until = now + self.gateway.settings.window;
+            self.gateway.endings.remember(self.id, why, now, until);
+        }
+        if self.gateway.forget(self) {
+            let code = why.map_or(ErrorCode::SessionGone, |why| why.code);
+            self.gateway.metrics.closed(code);
         }
     }
 
@@ -158,6 +165,12 @@ impl Driver {
 }
 
 impl State {
+    /// What a connection is told that comes as the session ends, or after.
+    pub(super) fn over(&self) -> Refusal {
+        let why = self.session.ended_with().filter(|why| must_know(why));
+        why.cloned().unwrap_or_else(|| ErrorCode::SessionGone.into())
+    }
+
     fn take_conn(&mut self, id: ConnId) -> Option<Arc<dyn LinkPort>> {
         let index = self.conns.iter().position(|conn| conn.id == id)?;
         Some(self.conns.swap_remove(index).port)

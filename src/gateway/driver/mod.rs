@@ -31,6 +31,7 @@ use self::moving::{Stage, moved};
 use super::Gateway;
 use super::link::LinkPort;
 use super::rate::Meter;
+use super::unsettled::Unsettled;
 
 /// One session of this node.
 pub struct Driver {
@@ -94,6 +95,7 @@ impl Driver {
             has_seat: begun.has_seat,
             stage: Stage::Here,
             settled: None,
+            unsettled: Unsettled::default(),
             ends_with: None,
             carrier: None,
             pace: Meter::default(),
@@ -145,7 +147,7 @@ impl Driver {
         let mut state = self.state.lock();
         if state.session.is_ended() {
             // It ended since it was found.
-            return port.close(Some(&ErrorCode::SessionGone.into()), true);
+            return port.close(Some(&state.over()), true);
         }
         if !state.takes_client() {
             return port.close(Some(&moved()), false);

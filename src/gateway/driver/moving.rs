@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::gateway::effects;
 use crate::gateway::leftover::Left;
 use crate::gateway::record::Whole;
+use crate::gateway::unsettled::Unsettled;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::position::Position;
 use crate::session::input::Input;
@@ -102,6 +103,11 @@ impl Driver {
     /// whose place this one came.
     pub(in crate::gateway) fn born(&self) -> u64 {
         self.state.lock().born
+    }
+
+    /// Its publishes of which the outcome is not known.
+    pub(in crate::gateway) fn unsettled<T>(&self, f: impl FnOnce(&mut Unsettled) -> T) -> T {
+        f(&mut self.state.lock().unsettled)
     }
 
     /// Whether it is about to be gone from here.

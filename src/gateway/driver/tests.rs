@@ -119,3 +119,16 @@ async fn whoever_answers_a_hello_finds_the_session_that_it_opened() {
     let _session = Opened::new(&gateway, Box::new(on_frame));
     assert_eq!(answers.recv().unwrap(), 1);
 }
+
+#[tokio::test]
+async fn whoever_comes_as_the_session_ends_is_told_why() {
+    // spec: M45
+    let gateway = node(Clock::wall());
+    let session = Opened::new(&gateway, Box::new(|_| {}));
+    // A request that is about to be brought to it.
+    let before = session.connects(&gateway);
+    session.driver.end(ErrorCode::TooManySessions);
+    assert_eq!(before.closed(), Some((ErrorCode::TooManySessions, true)));
+    let after = session.connects(&gateway);
+    assert_eq!(after.closed(), Some((ErrorCode::TooManySessions, true)));
+}
