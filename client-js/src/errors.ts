@@ -53,10 +53,10 @@ export function refusal(code: string, message: string): Refusal {
 export const UNREACHABLE: Refusal = refusal("unreachable", "check the network");
 
 /** Somebody else answered: a portal, or a cache. */
-export const INTERCEPTED: Refusal = refusal("intercepted", "log in to the network");
+export const INTERCEPTED: Refusal = refusal("intercepted", "log in");
 
 /** A proxy keeps requests until somebody gives it credentials. */
-export const CREDENTIALS: Refusal = refusal("credentials", "log in to the proxy");
+export const CREDENTIALS: Refusal = refusal("credentials", "log in");
 
 /** Whether the network is to blame, and nothing of the gateway's was heard. */
 export function isNetwork(why: Refusal | undefined): boolean {

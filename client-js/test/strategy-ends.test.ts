@@ -18,6 +18,25 @@ test("a ticket that somebody else uses leads to a new session", async () => {
   expect(opens[1]).toMatchObject({ subs: [{ ch: "chat:a", since: "e1.0.0000000000000000" }] });
 });
 
+test("a session that is taken over each time it is opened is opened ever later", async () => {
+  // spec: M23
+  const world = new World();
+  world.connect({ transports: ["websocket"] });
+  await world.advance(500);
+  const takeOver = (): void => {
+    const attach: AttachFrame = { l: "attach", ticket: world.session.ticket, link: 999, count: 1 };
+    world.gateway.exchange([attach], "other", () => undefined);
+  };
+  for (let n = 0; n < 300; n++) {
+    takeOver();
+    await world.advance(200);
+  }
+  // In a minute: twice as late each time, up to 20 s, by the dice.
+  const { size } = world.gateway.sessions;
+  expect(size).toBeGreaterThan(4);
+  expect(size).toBeLessThan(25);
+});
+
 test("a session that is gone is replaced, with positions, and durable publishes are sent again", async () => {
   // spec: M24, D4
   const world = new World();

@@ -72,8 +72,7 @@ export type Request =
   | { t: "presence"; chs?: string[] | undefined; users?: string[] | undefined }
   | { t: "auth"; token: string }
   | { t: "away"; away: boolean }
-  | { t: "feed_ticket"; chs: string[] }
-  | { t: "noop" };
+  | { t: "feed_ticket"; chs: string[] };
 
 /** A session frame up with its number. */
 export type SessionUp = Request & { seq: number };

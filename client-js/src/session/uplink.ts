@@ -110,10 +110,6 @@ export function createUplink(bound: number, now: () => number): Uplink {
       synced = true;
     }
     up = Math.max(up, Math.min(to, seq));
-    // Nothing answers a frame that says nothing.
-    if (MORE)
-      for (const entry of entries.filter(({ request, seq }) => request.t === "noop" && seq <= up))
-        drop(entry);
   };
 
   return {
@@ -122,7 +118,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
       if (size > frameBytes) {
         settle(refusal("too_large", "send less"));
       } else if (!own && entries.length >= bound) {
-        settle(refusal("queue_full", "send slower"));
+        settle(refusal("queue_full", "send less"));
       } else {
         const channel = request.t === "publish" ? request.ch : undefined;
         entries.push({ request, settle, size, channel, seq: 0, unknown: 0, notBefore: 0 });
@@ -168,8 +164,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
       if (MORE) synced = true;
       for (const entry of entries.splice(0)) {
         const { request, channel, settle } = entry;
-        if ((MORE ? /^(un)?subscribe$|^a|^noop/ : /subs/).test(request.t))
-          settle({ t: "ok", re: 0 });
+        if (/^a|subs/.test(request.t)) settle({ t: "ok", re: 0 });
         else if (channel && entry.seq && !isDurable(channel))
           settle(refusal("unknown_outcome", "it may be stored"));
         else {
@@ -186,7 +181,8 @@ export function createUplink(bound: number, now: () => number): Uplink {
           const entry = entries.find((other) => other.seq === seq);
           if (!entry) return;
           const { settle } = entry;
-          entry.request = { t: "noop" };
+          // It asks for nothing, and is answered.
+          entry.request = { t: "presence", users: [] };
           entry.settle = () => undefined;
           settle(why);
         }

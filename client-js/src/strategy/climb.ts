@@ -10,8 +10,8 @@ import type { Host } from "./host.ts";
 const DELAYS_MS: readonly number[] = [0, 5000, 60_000, 5 * 60_000];
 const LAST_MS = 30 * 60_000;
 /** The same for five minutes after a proven link was lost. */
-const SOON_MS: readonly number[] = [1000, 5000, 15_000];
-const SOON_LAST_MS = 30_000;
+const SOON_MS = 1000;
+const SOON_MS_MAX = 30_000;
 const OFTEN_MS = 5 * 60_000;
 /** Milliseconds before the next try while another tab proves, at least; at most three times that. */
 const BUSY_MS = 500;
@@ -72,7 +72,7 @@ export function createClimb(host: Host): Climb {
         MORE && busy
           ? BUSY_MS * (1 + 2 * env.random())
           : often
-            ? (SOON_MS[soon++] ?? SOON_LAST_MS)
+            ? Math.min(SOON_MS * 4 ** soon++, SOON_MS_MAX)
             : (DELAYS_MS[rung++] ?? LAST_MS);
       busy = false;
       if (delayMs === 0) void climb.now();

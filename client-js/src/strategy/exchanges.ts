@@ -66,7 +66,7 @@ export function createExchanges(
       room = 0;
       if (up.length > 1 || ++refusals < REFUSALS_MAX) return;
       refusals = 0;
-      session.uplink.void(first.seq, refusal("blocked", "the network refuses this content"));
+      session.uplink.void(first.seq, refusal("blocked", "refused by the network"));
     }
   };
 

@@ -141,8 +141,6 @@ export class Gateway {
         return session.push({ t: "ok", re });
       case "feed_ticket":
         return session.push({ t: "ok", re, ticket: "ft", expires_ms: 1000 });
-      case "noop":
-        return;
       default:
         frame satisfies never;
     }
