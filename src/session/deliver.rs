@@ -291,18 +291,19 @@ impl Session {
         Some(channel)
     }
 
-    /// One count stands for the ephemeral events that were not delivered (contract D7).
+    /// One count stands for the ephemeral events that were not delivered (contract D7), ahead of all
+    /// that waits: whoever is handed an event knows what is missing before it.
     pub(super) fn tell_skipped(&mut self) {
         if self.skipped > 0 && self.is_attached() {
             self.tally.skipped += self.skipped;
             self.recall_skipped();
             let n = std::mem::take(&mut self.skipped);
-            self.outbox.push(SessionDown::Skipped { n }.encode(), Body::Skipped { n });
+            self.outbox.push_first(SessionDown::Skipped { n }.encode(), Body::Skipped { n });
         }
     }
 
     /// Takes back the counts that wait, so that one stands for all.
-    pub(super) fn recall_skipped(&mut self) {
+    fn recall_skipped(&mut self) {
         let skipped = &mut self.skipped;
         self.outbox.retain_waiting(|body| {
             let Body::Skipped { n } = body else { return true };

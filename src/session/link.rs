@@ -216,10 +216,10 @@ impl Session {
         if self.outbox.requeue() {
             self.owe_caught_up();
         }
-        self.recall_skipped();
         self.rewind_unread();
         self.drop_stale(now);
         self.reattached();
+        self.tell_skipped();
         if kind == ConnKind::Push {
             let attached = self.attached(self.outbox.acked());
             self.control(conn, attached);

@@ -168,6 +168,12 @@ impl Outbox {
         self.items.push_back(Item { frame, body });
     }
 
+    /// Puts a frame before all that wait.
+    pub fn push_first(&mut self, frame: Frame, body: Body) {
+        self.bytes += frame.len();
+        self.items.insert(self.handed.min(self.items.len()), Item { frame, body });
+    }
+
     /// Hands the next waiting frame; `settled` counts it as received at once.
     pub fn hand_one(&mut self, settled: bool) -> Option<Frame> {
         let frame = self.items.get(self.handed)?.frame.clone();

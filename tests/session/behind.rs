@@ -201,3 +201,17 @@ fn detached_ephemeral_events_are_counted() {
     let answer = seen.iter().find(|out| out.starts_with("2 =")).unwrap();
     assert!(answer.contains(r#"{"t":"skipped","n":20}"#), "{answer}");
 }
+
+#[test]
+fn a_count_of_what_was_missed_comes_before_what_followed_it() {
+    // spec: D7
+    let mut bench = Bench::on_socket(Settings::default());
+    bench.subscribed(1, "e:1", ChannelKind::Ephemeral);
+    bench.give(Input::Blocked { conn: ConnId(1) });
+    bench.event(1, 1);
+    bench.event(1, 3);
+    let seen = bench.give(exchange(2, attach(2, 1), &[]));
+    let answer = seen.iter().find(|out| out.starts_with("2 =")).unwrap();
+    let count = answer.find(r#"{"t":"skipped","n":1}"#).unwrap();
+    assert!(count < answer.find(r#""n":3"#).unwrap(), "{answer}");
+}

@@ -91,8 +91,19 @@ impl View {
                 let stored = &judge.engine[&ch];
                 let seen = self.channels.entry(ch.clone()).or_default();
                 seen.take(&kind, frame, stored, judge.begun.get(&ch), judge);
+                assert!(self.missing(judge) <= self.skipped, "D7: an event before its count");
             }
         }
+    }
+
+    /// How many ephemeral events before the last that came did not.
+    fn missing(&self, judge: &Judge<'_>) -> u64 {
+        let ephemeral = |ch: &String| judge.engine[ch].kind == ChannelKind::Ephemeral;
+        let missing = |seen: &Seen| {
+            let last = seen.last.as_ref().map_or(seen.begun_at, |last| last.offset);
+            last.saturating_sub(seen.begun_at).saturating_sub(seen.delivered)
+        };
+        self.channels.iter().filter(|(ch, _)| ephemeral(ch)).map(|(_, seen)| missing(seen)).sum()
     }
 
     pub fn owe(&mut self, tops: BTreeMap<String, Position>, may: u64) {
