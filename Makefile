@@ -53,6 +53,18 @@ gauntlet: sdk ## Goes through every proxy, and writes the table of docs/PROXIES.
 	cargo build
 	node tests/gauntlet/run.js $(if $(CELLS),$(CELLS),--write)
 
+.PHONY: test-browser-fleet
+test-browser-fleet: sdk ## The same against three nodes on one Redis, behind HAProxy that sends each request to the next
+	scripts/setup.sh redis haproxy chromium
+	cargo build
+	scripts/fleet.sh config/dev.toml npm --prefix client-js run test:browser
+
+.PHONY: test-fleet
+test-fleet: ## The integration suite against such a fleet
+	scripts/setup.sh node redis haproxy
+	cargo build
+	scripts/fleet.sh tests/support/suite.toml cargo test --test it
+
 .PHONY: check
 check: lint test ## What CI runs: lints, then every test
 

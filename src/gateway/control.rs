@@ -72,8 +72,8 @@ struct Said {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ToOne {
-    /// Park this session: its id, in hexadecimal digits.
-    Park(String),
+    /// Park this session: its id, in hexadecimal digits, and the link for which it is taken, if any.
+    Park(String, Option<u64>),
 }
 
 fn channel() -> Result<Channel, ErrorCode> {
@@ -195,19 +195,19 @@ pub(super) async fn obey_since(gateway: &Gateway, driver: &Driver, since: Option
     }
 }
 
-/// Asks one node to park a session.
-pub(super) fn park_message(session: u128) -> Vec<u8> {
-    serde_json::to_vec(&ToOne::Park(record::key(session))).unwrap_or_default()
+/// Asks one node to park a session, for a link or not.
+pub(super) fn park_message(session: u128, link: Option<u64>) -> Vec<u8> {
+    serde_json::to_vec(&ToOne::Park(record::key(session), link)).unwrap_or_default()
 }
 
 fn hear(gateway: &Arc<Gateway>, message: &Bytes) {
-    let Ok(ToOne::Park(session)) = serde_json::from_slice(message) else {
+    let Ok(ToOne::Park(session, link)) = serde_json::from_slice(message) else {
         return tracing::debug!(bytes = message.len(), "a message of another node is not known");
     };
     if let Some(session) = record::session_of(&session) {
         let node = Arc::clone(gateway);
         gateway.spawn(async move {
-            parking::park(&node, session).await;
+            parking::park(&node, session, link).await;
         });
     }
 }

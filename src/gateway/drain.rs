@@ -48,7 +48,7 @@ async fn empty(gateway: &Arc<Gateway>, window: Duration) {
 /// One that does not settle in time is tried once more; then it is let go, without a leave.
 async fn leave(gateway: &Arc<Gateway>, driver: &Driver) {
     for _ in 0..2 {
-        if parking::park(gateway, driver.id).await == Outcome::Gone {
+        if parking::park(gateway, driver.id, None).await == Outcome::Gone {
             return;
         }
     }

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use crate::auth::tickets::SessionTicket;
+use crate::engine::types::Incarnation;
 use crate::protocol::body;
-use crate::protocol::down::LinkDown;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::protocol::up::{Attach, LinkUp, Numbered, Open, Up};
@@ -24,7 +25,7 @@ use super::link::{Flow, LinkPort};
 use super::open::Opener;
 use super::owner::{self, Owner, Trail};
 use super::peers::{self, Peer, Question, Unreachable};
-use super::{Gateway, open, resume};
+use super::{Gateway, candidates, open, resume};
 
 /// How much longer than its wait an exchange may take on another node.
 const SLACK: Duration = Duration::from_secs(8);
@@ -114,17 +115,29 @@ pub async fn exchange(
             if let Some(why) = gateway.endings.of(ticket.session) {
                 return Ok(ExchangeAnswer::Refused(why, true));
             }
-            let via = attaching.head.via.as_deref();
-            let mut trail = Trail::new(gateway, &ticket, via.and_then(incarnation_of));
+            let mut trail = Trail::new(gateway, &ticket);
             let mut question = Question::Exchange(request);
+            let mut came = for_candidate(gateway, &ticket, &attaching.head).await?;
+            if came.is_none()
+                && let Some(node) = node_of_candidate(gateway, &ticket, &attaching.head).await
+                && let Some(peer) = trail.follow(node).await?
+            {
+                let answer = relay(gateway, &peer, &question, &attaching).await;
+                if let Some(answer) = answer.map_err(|Unreachable| owner::kept())? {
+                    return Ok(answer);
+                }
+            }
             let driver = loop {
+                if let Some(driver) = came.take() {
+                    break driver;
+                }
                 match trail.next().await? {
                     Owner::Here(driver) => break driver,
                     Owner::There(peer) => {
                         match relay(gateway, &peer, &question, &attaching).await {
                             Ok(Some(answer)) => return Ok(answer),
                             Ok(None) => {}
-                            Err(Unreachable) => trail.bring(&peer).await?,
+                            Err(Unreachable) => trail.bring(&peer, None).await?,
                         }
                     }
                 }
@@ -153,7 +166,11 @@ pub(super) async fn of_node(
         return Err(Refusal::new(ErrorCode::BadFrame).because("only an attach is relayed"));
     };
     let ticket = gateway.auth.tickets().open_session(&attaching.ticket)?;
-    let Some(driver) = owner::here_for(gateway, &ticket).await else {
+    let came = match for_candidate(gateway, &ticket, &attaching.head).await? {
+        Some(driver) => Some(driver),
+        None => owner::here_for(gateway, &ticket).await,
+    };
+    let Some(driver) = came else {
         let ended = gateway.endings.of(ticket.session);
         return Ok(ended.map(|why| ExchangeAnswer::Refused(why, true)));
     };
@@ -161,6 +178,37 @@ pub(super) async fn of_node(
     drop(request.body);
     resume::admit(&driver, &ticket, attaching.head.token.as_deref())?;
     attaches(&driver, &nonce, *attaching).await.map(Some)
+}
+
+/// The session of the candidate that an `attach` names, if that waits here: it comes to it. Nothing
+/// where the session has a link as high: whoever has it says so.
+async fn for_candidate(
+    gateway: &Gateway,
+    ticket: &SessionTicket,
+    head: &Attach,
+) -> Result<Option<Arc<Driver>>, Refusal> {
+    let nonce = head.via.as_deref().and_then(|via| nonce_of(gateway, via));
+    let named = nonce.and_then(|nonce| gateway.candidates.named(ticket.session, nonce));
+    let Some(waiting) = named else { return Ok(None) };
+    match waiting.take(ticket, head.link).await {
+        Ok(driver) => Ok(Some(driver)),
+        Err(refusal) if refusal.code == ErrorCode::Superseded => Ok(None),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The node of the candidate that an `attach` names, where that is another one: the session comes
+/// there, unless the link is the one there is.
+async fn node_of_candidate(
+    gateway: &Arc<Gateway>,
+    ticket: &SessionTicket,
+    head: &Attach,
+) -> Option<Incarnation> {
+    let (node, _) = head.via.as_deref()?.split_once('.')?;
+    let here = owner::here_for(gateway, ticket).await;
+    let link = here.map(|driver| driver.with(|session| session.link_number()));
+    let is_new = link.is_none_or(|link| link < head.link);
+    (is_new && *node != *gateway.incarnation().0).then(|| Incarnation(node.into()))
 }
 
 async fn relay(
@@ -244,14 +292,8 @@ async fn attaches(
     if !late.is_zero() {
         sleep(late).await;
     }
-    let via = match head.via.as_deref() {
-        Some(via) => {
-            let why = "via is not of this node";
-            let refused = || Refusal::new(ErrorCode::BadRequest).because(why);
-            Some(nonce_of(gateway, via).ok_or_else(refused)?)
-        }
-        None => None,
-    };
+    // No connection has a nonce of no characters: one of another node is none of the session's.
+    let via = head.via.as_deref().map(|via| nonce_of(gateway, via).unwrap_or_default());
     let (conn, port, answer) = waiting(gateway);
     driver.connect(conn, nonce, port);
     let attach = AttachInput {
@@ -263,9 +305,8 @@ async fn attaches(
     };
     driver.exchange(conn, attach, via, sorted.numbered);
     for (id, via) in &sorted.echoes {
-        // One whose connection is of another node has moved on.
-        if let Some(nonce) = via.as_deref().and_then(|via| nonce_of(gateway, via)) {
-            driver.echo(None, Some(nonce), &LinkDown::Echo { id }.encode());
+        if let Some(via) = via {
+            candidates::echo(driver, via, id);
         }
     }
     if !sorted.echoes.is_empty() {
@@ -322,11 +363,6 @@ impl Sorted {
 fn nonce_of<'a>(gateway: &Gateway, via: &'a str) -> Option<&'a str> {
     let (incarnation, nonce) = via.split_once('.')?;
     (*incarnation == *gateway.incarnation().0).then_some(nonce)
-}
-
-/// The incarnation that a `via` names.
-fn incarnation_of(via: &str) -> Option<&str> {
-    via.split_once('.').map(|(incarnation, _)| incarnation)
 }
 
 type Answered = oneshot::Receiver<ExchangeAnswer>;

@@ -3,6 +3,7 @@
 //!
 //! Only this module knows all the parts: sessions, the hub, the engine, who may do what.
 
+pub mod candidates;
 pub mod control;
 pub mod disconnect;
 pub mod drain;
@@ -65,6 +66,7 @@ use crate::telemetry::clock::wall_ms;
 use crate::telemetry::metrics::Metrics;
 
 use self::admission::Admission;
+use self::candidates::Candidates;
 use self::control::Control;
 use self::driver::Driver;
 use self::endings::Endings;
@@ -92,6 +94,7 @@ pub struct Gateway {
     moves: Notify,
     /// Sessions that are just coming: they are this node's, and not yet in the registry.
     arriving: Mutex<HashSet<u128>>,
+    candidates: Candidates,
     settings: Arc<Settings>,
     registry: Registry<Driver>,
     fanout: Fanout<Driver>,
@@ -130,6 +133,7 @@ impl Gateway {
             control: Control::default(),
             moves: Notify::new(),
             arriving: Mutex::default(),
+            candidates: Candidates::default(),
             registry: Registry::default(),
             fanout,
             wheel: Wheel::default(),
@@ -194,9 +198,10 @@ impl Gateway {
         self.fanout.pushes()
     }
 
-    /// Wakes the sessions whose time has come.
+    /// Wakes the sessions whose time has come, and ends the candidates whose time is over.
     pub fn turn(&self, now: u64) {
         self.wheel.turn(now);
+        self.candidates.turn(now, self.settings.candidate_age);
     }
 
     /// Whether the other nodes know this one: before that its sessions would be taken for lost.
@@ -212,6 +217,7 @@ impl Gateway {
     /// Refuses new sessions from here on.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.candidates.end_all(ErrorCode::Draining);
     }
 
     /// Refuses new sessions, ends those there are, and waits until what they left is done.

@@ -18,7 +18,7 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use super::driver::Driver;
 use super::peers::{self, Peer};
 use super::record::{self, Record};
-use super::{Gateway, control, lease, open, parking};
+use super::{Gateway, control, lease, parking};
 
 /// How often a record is read for one request: each reading may find another owner.
 const READINGS: usize = 6;
@@ -123,14 +123,9 @@ pub(super) fn kept() -> Refusal {
 }
 
 impl<'a> Trail<'a> {
-    /// Begins with what a ticket says, and with the incarnation that a `via` names.
-    pub(super) fn new(
-        gateway: &'a Arc<Gateway>,
-        ticket: &'a SessionTicket,
-        via: Option<&str>,
-    ) -> Self {
-        let names = [Some(ticket.incarnation.as_str()), via].into_iter().flatten();
-        let hints = names.map(|name| Incarnation(name.into())).collect();
+    /// Begins with what a ticket says.
+    pub(super) fn new(gateway: &'a Arc<Gateway>, ticket: &'a SessionTicket) -> Self {
+        let hints = vec![Incarnation(ticket.incarnation.as_str().into())];
         Self {
             gateway,
             ticket,
@@ -143,25 +138,9 @@ impl<'a> Trail<'a> {
         }
     }
 
-    /// Has a session that is not here admitted, before anything else is asked about it.
-    /// # Errors
-    /// As [`open::admit`].
-    pub(super) async fn admit(&mut self) -> Result<(), Refusal> {
-        let elsewhere = self.gateway.is_shared()
-            && self.gateway.endings.of(self.session).is_none()
-            && here_for(self.gateway, self.ticket).await.is_none();
-        if elsewhere {
-            open::admit(self.gateway)?;
-            self.admitted = true;
-        }
-        Ok(())
-    }
-
-    /// A session that was admitted did not come.
-    pub(super) fn give_back(&self) {
-        if self.admitted {
-            self.gateway.admission.give_back(self.gateway.config.limits.admission);
-        }
+    /// The session was admitted to this node before.
+    pub(super) fn admitted(self) -> Self {
+        Self { admitted: true, ..self }
     }
 
     /// Where to go next. A session that nobody has is taken.
@@ -189,7 +168,8 @@ impl<'a> Trail<'a> {
         }
     }
 
-    fn nowhere(&self) -> Refusal {
+    /// What is answered where there is no other node.
+    pub(super) fn nowhere(&self) -> Refusal {
         if self.hints.iter().any(|hint| *hint != self.gateway.incarnation()) {
             self.gateway.metrics.foreign_tickets.inc();
         }
@@ -197,7 +177,9 @@ impl<'a> Trail<'a> {
     }
 
     /// The node of a hint, if it is another one, lives and was not tried.
-    async fn follow(&mut self, hint: Incarnation) -> Result<Option<Peer>, Refusal> {
+    /// # Errors
+    /// `session_kept` where that cannot be known yet.
+    pub(super) async fn follow(&mut self, hint: Incarnation) -> Result<Option<Peer>, Refusal> {
         let own = hint == self.gateway.incarnation() || self.gateway.lease.is_retired(&hint.0);
         if own || self.tried.contains(&hint) {
             return Ok(None);
@@ -239,11 +221,12 @@ impl<'a> Trail<'a> {
         }
     }
 
-    /// Has an owner park the session that can be reached through the engine alone.
+    /// Has an owner park the session that can be reached through the engine alone: for a link, or
+    /// for a request.
     /// # Errors
     /// `session_kept` where that did not happen in time.
-    pub(super) async fn bring(&mut self, peer: &Peer) -> Result<(), Refusal> {
-        let message = Bytes::from(control::park_message(self.session));
+    pub(super) async fn bring(&mut self, peer: &Peer, link: Option<u64>) -> Result<(), Refusal> {
+        let message = Bytes::from(control::park_message(self.session, link));
         let told = self.gateway.engine.tell(&peer.incarnation, message).await.unwrap_or(false);
         let until = Instant::now() + BROUGHT_WITHIN;
         loop {

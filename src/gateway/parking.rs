@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::session::input::Input;
 use crate::telemetry::clock::{now_ms, wall_ms};
 
-use super::driver::{Begun, Driver};
+use super::driver::{Begins, Begun, Driver};
 use super::owner::Arriving;
 use super::record::{self, Record, Whole};
 use super::{Gateway, control, open, owner, subscribe, tickets, unsettled};
@@ -32,24 +32,31 @@ pub enum Outcome {
     Gone,
     /// It stays: it did not settle in time, or the engine took no record.
     Stays,
+    /// It stays: it has this link, as high as the one for which it was to leave.
+    Superseded(u64),
 }
 
-/// Has a session leave this node. Goes on to its end though the caller gives up.
-pub async fn park(gateway: &Arc<Gateway>, session: u128) -> Outcome {
+/// Has a session leave this node: for a link that its client attaches at another, or for good. Goes
+/// on to its end though the caller gives up.
+pub async fn park(gateway: &Arc<Gateway>, session: u128, link: Option<u64>) -> Outcome {
     let (to, outcome) = oneshot::channel();
     let node = Arc::clone(gateway);
     gateway.spawn(async move {
-        let _ = to.send(leave(&node, session).await);
+        let _ = to.send(leave(&node, session, link).await);
     });
     outcome.await.unwrap_or(Outcome::Stays)
 }
 
-async fn leave(gateway: &Arc<Gateway>, session: u128) -> Outcome {
+async fn leave(gateway: &Arc<Gateway>, session: u128, link: Option<u64>) -> Outcome {
     let Some(driver) = owner::here(gateway, session).await else { return Outcome::Gone };
-    let Some(settled) = driver.begin_leaving() else {
-        // Somebody else has just begun.
-        let stays = owner::here(gateway, session).await.is_some();
-        return if stays { Outcome::Stays } else { Outcome::Gone };
+    let settled = match driver.begin_leaving(link) {
+        Begins::Now(settled) => settled,
+        Begins::Superseded(link) => return Outcome::Superseded(link),
+        Begins::Not => {
+            // Somebody else has just begun.
+            let stays = owner::here(gateway, session).await.is_some();
+            return if stays { Outcome::Stays } else { Outcome::Gone };
+        }
     };
     let outcome = match timeout(SETTLE_WITHIN, settled).await {
         Ok(Ok(())) if unsettled::settle(&driver, None).await => store(gateway, &driver).await,
@@ -57,7 +64,7 @@ async fn leave(gateway: &Arc<Gateway>, session: u128) -> Outcome {
     };
     match outcome {
         Outcome::Gone => driver.depart(),
-        Outcome::Stays => driver.stay(),
+        Outcome::Stays | Outcome::Superseded(_) => driver.stay(),
     }
     gateway.moves.notify_waiters();
     outcome

@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::engine::types::{EngineError, Incarnation, NodeStatus};
+use crate::protocol::down::LinkDown;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::telemetry::clock::now_ms;
 
 use super::exchange::{ExchangeAnswer, ExchangeRequest};
 use super::sessions::{self, Connected};
-use super::{Gateway, exchange, owner, parking, record};
+use super::{Gateway, candidates, exchange, owner, parking, record};
 
 /// How long what is known of a node is used, in milliseconds.
 const KNOWN_MS: u64 = 1_000;
@@ -32,8 +33,18 @@ pub const PARK_WITHIN: Duration = Duration::from_secs(5);
 pub enum Question {
     /// Perform this exchange, if its session is there.
     Exchange(ExchangeRequest),
-    /// Park this session, if it is there: its id, in hexadecimal digits.
-    Park(String),
+    /// Park this session, if it is there: its id, in hexadecimal digits, and the link for which it is
+    /// taken.
+    Park(String, u64),
+    /// Have a connection that waits there for a session answer an echo.
+    Echo {
+        /// The session's id, in hexadecimal digits.
+        session: String,
+        /// The connection's nonce.
+        nonce: String,
+        /// What it answers.
+        id: String,
+    },
     /// Whether this session is there.
     Holds(String),
     /// How the sessions of this user that are there are connected.
@@ -62,6 +73,10 @@ pub enum Answer {
     Sessions(Vec<Connected>),
     /// It is there; where it was to be parked, that was not possible now.
     Busy,
+    /// It is there, and has this link, as high as the one for which it was to be parked.
+    Superseded(u64),
+    /// The connection answered, if it is there.
+    Echoed,
 }
 
 /// The node did not answer.
@@ -156,16 +171,24 @@ pub async fn answer(gateway: &Arc<Gateway>, question: Question) -> Answer {
             Ok(None) => Answer::NotHere,
             Err(refusal) => told(ExchangeAnswer::Refused(refusal, false)),
         },
-        Question::Park(session) => match record::session_of(&session) {
-            Some(session) => match parking::park(gateway, session).await {
+        Question::Park(session, link) => match record::session_of(&session) {
+            Some(session) => match parking::park(gateway, session, Some(link)).await {
                 parking::Outcome::Gone => match gateway.endings.of(session) {
                     Some(why) => told(ExchangeAnswer::Refused(why, true)),
                     None => Answer::NotHere,
                 },
                 parking::Outcome::Stays => Answer::Busy,
+                parking::Outcome::Superseded(link) => Answer::Superseded(link),
             },
             None => Answer::NotHere,
         },
+        Question::Echo { session, nonce, id } => {
+            if let Some(session) = record::session_of(&session) {
+                let frame = LinkDown::Echo { id: &id }.encode();
+                candidates::echo_here(gateway, session, &nonce, &frame);
+            }
+            Answer::Echoed
+        }
         Question::Sessions(user) => Answer::Sessions(sessions::here(gateway, &user)),
         Question::Holds(session) => match record::session_of(&session) {
             Some(session) if gateway.endings.of(session).is_some() => Answer::Busy,
@@ -198,6 +221,10 @@ pub(super) fn heard(answer: Answer) -> Option<ExchangeAnswer> {
         Answer::Refused { code, detail, retry_ms, ended } => {
             Some(ExchangeAnswer::Refused(Refusal { code, detail, retry_ms }, ended))
         }
-        Answer::NotHere | Answer::Busy | Answer::Sessions(_) => None,
+        Answer::NotHere
+        | Answer::Busy
+        | Answer::Superseded(_)
+        | Answer::Echoed
+        | Answer::Sessions(_) => None,
     }
 }

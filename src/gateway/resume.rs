@@ -9,6 +9,7 @@ use crate::protocol::up::VERSION;
 use crate::session::input::{ConnId, ConnKind, Input};
 use crate::telemetry::clock::wall_ms;
 
+use super::candidates::{self, Place};
 use super::driver::Driver;
 use super::link::LinkPort;
 use super::owner::{self, Owner, Trail};
@@ -28,9 +29,7 @@ pub(super) fn admit(
 ) -> Result<(), Refusal> {
     match token {
         Some(token) => renew(driver, token).map(|_| ()),
-        None if ticket.expires_at_ms.is_some_and(|at| at <= wall_ms()) => {
-            Err(ErrorCode::TokenExpired.into())
-        }
+        None if is_over(ticket) => Err(ErrorCode::TokenExpired.into()),
         None => Ok(()),
     }
 }
@@ -70,58 +69,80 @@ fn revoke(driver: &Driver) {
     }
 }
 
-/// A connection that showed a ticket begins to prove itself: it gets its hello. A session that is
-/// with another node moves here first.
+/// A connection that showed a ticket begins to prove itself: it gets its hello. Where the session is
+/// with another node, it waits here for its `attach`.
 /// # Errors
-/// `bad_ticket`, `session_gone`, `session_kept`, and what [`admit`] refuses.
+/// `bad_ticket`, `session_gone`, what [`admit`] refuses, and what refuses a session from another node.
 pub async fn candidate(
     gateway: &Arc<Gateway>,
     ticket: &str,
     conn: ConnId,
     nonce: &str,
     port: Arc<dyn LinkPort>,
-) -> Result<Arc<Driver>, Refusal> {
+) -> Result<Place, Refusal> {
     let ticket = gateway.auth.tickets().open_session(ticket)?;
-    let driver = bring(gateway, &ticket).await?;
-    admit(&driver, &ticket, None)?;
+    let here = owner::here_for(gateway, &ticket).await;
     let via = gateway.via(nonce);
     let hello = LinkDown::Hello(Hello { v: VERSION, via: &via, nonce, opened: None }).encode();
-    driver.connect(conn, nonce, port);
-    driver.greet(conn, &hello, Input::Candidate { conn, kind: ConnKind::Push });
-    Ok(driver)
-}
-
-/// The session of a ticket, on this node.
-async fn bring(gateway: &Arc<Gateway>, ticket: &SessionTicket) -> Result<Arc<Driver>, Refusal> {
-    let mut trail = Trail::new(gateway, ticket, None);
-    trail.admit().await?;
-    let brought = follow(gateway, ticket, &mut trail).await;
-    if brought.is_err() {
-        trail.give_back();
+    if let Some(driver) = here {
+        admit(&driver, &ticket, None)?;
+        driver.connect(conn, nonce, port);
+        driver.greet(conn, &hello, Input::Candidate { conn, kind: ConnKind::Push });
+        return Ok(Place::Here(driver));
     }
-    brought
+    if let Some(why) = gateway.endings.of(ticket.session) {
+        return Err(why);
+    }
+    if !gateway.is_shared() {
+        return Err(Trail::new(gateway, &ticket).nowhere());
+    }
+    if is_over(&ticket) {
+        return Err(ErrorCode::TokenExpired.into());
+    }
+    open::admit(gateway)?;
+    let waiting = candidates::enter(gateway, ticket, (conn, nonce), port)?;
+    waiting.write(&hello);
+    Ok(Place::Waits(waiting))
 }
 
-async fn follow(
+fn is_over(ticket: &SessionTicket) -> bool {
+    ticket.expires_at_ms.is_some_and(|at| at <= wall_ms())
+}
+
+/// What became of a session that was to come.
+#[derive(Debug)]
+pub(super) enum Brought {
+    /// It is here.
+    Here(Arc<Driver>),
+    /// It stays: it has this link, which is as high.
+    Superseded(u64),
+}
+
+/// Brings the session of a ticket to this node, which admitted it before, for a link.
+/// # Errors
+/// `session_gone`, `session_kept`, and what taking it refuses.
+pub(super) async fn bring(
     gateway: &Arc<Gateway>,
     ticket: &SessionTicket,
-    trail: &mut Trail<'_>,
-) -> Result<Arc<Driver>, Refusal> {
+    link: u64,
+) -> Result<Brought, Refusal> {
+    let mut trail = Trail::new(gateway, ticket).admitted();
     loop {
         let peer = match trail.next().await? {
-            Owner::Here(driver) => return Ok(driver),
+            Owner::Here(driver) => return Ok(Brought::Here(driver)),
             Owner::There(peer) => peer,
         };
         open::has_place(gateway)?;
         let Some(peers) = &gateway.peers else { return Err(ErrorCode::SessionGone.into()) };
-        let question = Question::Park(record::key(ticket.session));
+        let question = Question::Park(record::key(ticket.session), link);
         match peers.ask(&peer, &question, PARK_WITHIN).await {
             Ok(Answer::Busy) => return Err(owner::kept()),
+            Ok(Answer::Superseded(link)) => return Ok(Brought::Superseded(link)),
             Ok(Answer::Refused { code, detail, retry_ms, .. }) => {
                 return Err(Refusal { code, detail, retry_ms });
             }
             Ok(_) => {}
-            Err(Unreachable) => trail.bring(&peer).await?,
+            Err(Unreachable) => trail.bring(&peer, Some(link)).await?,
         }
     }
 }

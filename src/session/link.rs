@@ -39,7 +39,7 @@ pub(super) enum Mode {
     Waiting { until: Millis, opening: bool },
     /// A request was answered; the next one is due.
     Answered { at: Millis },
-    /// The same, of a session that another node parked: what was answered there is not here.
+    /// The same, or a link, of a session that another node parked: what was handed there is not here.
     Due { at: Millis },
 }
 

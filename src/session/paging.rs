@@ -138,6 +138,9 @@ impl Session {
     fn goes_live(&mut self, id: SubId) {
         let Some(sub) = self.subs.get_mut(id) else { return };
         sub.phase = SubPhase::Live;
+        if std::mem::take(&mut sub.unseen) {
+            return;
+        }
         self.outbox.push(caught_up(&sub.channel), Body::CaughtUp { sub: Some(id) });
     }
 

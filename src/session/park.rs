@@ -33,8 +33,9 @@ pub struct Parked {
     visible: bool,
     away: bool,
     present: bool,
-    /// Whether requests carry the way down: such a session is not detached between two of them.
-    polled: bool,
+    /// Whether what carries the way down next is about to come: until it is late, the session is not
+    /// detached.
+    due: bool,
     /// For how long it had no link, in milliseconds.
     detached: Millis,
     link: u64,
@@ -63,6 +64,8 @@ struct ParkedSub {
     member: bool,
     watches: bool,
     at: Option<Position>,
+    /// Whether the end of what it reads has yet to be told.
+    owes_caught_up: bool,
 }
 
 impl Session {
@@ -127,7 +130,7 @@ impl Session {
             visible: self.visible,
             away: self.away,
             present: self.present,
-            polled: self.is_polled(),
+            due: self.is_polled(),
             detached: 0,
             link: self.link_number,
             acked: self.outbox.acked(),
@@ -143,7 +146,11 @@ impl Session {
     /// A subscription stands after the last event that was handed.
     fn parked_sub(&self, sub: &Sub) -> ParkedSub {
         let at = sub.stands_at(self.outbox.first_waiting(sub.id));
+        let end = Body::CaughtUp { sub: Some(sub.id) };
+        let waits = self.outbox.iter().any(|(item, handed)| !handed && item.body == end);
+        let owes_caught_up = waits || !matches!(sub.phase, SubPhase::Live);
         ParkedSub {
+            owes_caught_up,
             id: sub.id,
             channel: sub.channel.clone(),
             kind: sub.kind,
@@ -153,8 +160,8 @@ impl Session {
         }
     }
 
-    /// Goes on with a parked session: detached, or where it is polled with the next request due. The
-    /// caller registers what
+    /// Goes on with a parked session: detached, or with the next request or link due. The caller
+    /// registers what
     /// [`Session::subscriptions`] lists before it brings the first input.
     pub fn restore(settings: Arc<Settings>, parked: Parked, now: Millis) -> Self {
         let begin = Begin {
@@ -171,13 +178,13 @@ impl Session {
         session.outbox = outbox.restored(parked.acked, parked.handed, items);
         session.uplink = Uplink::new(session.settings.uplink_frames).restored(parked.applied);
         for sub in parked.subs {
-            session.restore_sub(sub);
+            session.restore_sub(sub, parked.due);
         }
         session.link_number = parked.link;
-        let mode = if parked.polled { Mode::Due { at: now } } else { Mode::Gone };
+        let mode = if parked.due { Mode::Due { at: now } } else { Mode::Gone };
         session.link = Some(Link { conn: super::ConnId(0), mode });
         session.phase = Phase::Live;
-        if !parked.polled {
+        if !parked.due {
             session.detach(now);
         }
         (session.away, session.present) = (parked.away, parked.present);
@@ -192,7 +199,7 @@ impl Session {
         }
     }
 
-    fn restore_sub(&mut self, parked: ParkedSub) {
+    fn restore_sub(&mut self, parked: ParkedSub, unseen: bool) {
         // What was published meanwhile is read from the log, or as state.
         let phase = match parked.kind {
             ChannelKind::Ephemeral => SubPhase::Live,
@@ -207,7 +214,8 @@ impl Session {
         };
         let (id, channel, kind, at) = (parked.id, parked.channel, parked.kind, parked.at);
         let (member, watches) = (parked.member, parked.watches);
-        self.subs.restore(Sub { id, channel, kind, member, watches, at, phase, members });
+        let unseen = unseen && !parked.owes_caught_up;
+        self.subs.restore(Sub { id, channel, kind, member, watches, at, phase, members, unseen });
         self.subs.reading = true;
     }
 
@@ -241,10 +249,17 @@ impl Session {
 }
 
 impl Parked {
-    /// For how long it has had no link, after it lay for so many milliseconds: one that is polled is
-    /// detached once its next request is late.
+    /// The same for a link that is about to take it: it is not detached meanwhile.
+    #[must_use]
+    pub fn goes_on(mut self) -> Self {
+        self.due = true;
+        self
+    }
+
+    /// For how long it has had no link, after it lay for so many milliseconds: what is due is detached
+    /// once that is late.
     pub fn detached(&self, lay: Millis, settings: &Settings) -> Millis {
-        let late = if self.polled { settings.poll_detach } else { 0 };
+        let late = if self.due { settings.poll_detach } else { 0 };
         self.detached.saturating_add(lay).saturating_sub(late)
     }
 

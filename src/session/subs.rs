@@ -27,6 +27,8 @@ pub struct Sub {
     pub phase: SubPhase,
     /// The list of members must be read again.
     pub members: MembersPhase,
+    /// It came from another node with a link that goes on: what it reads first is no replay.
+    pub unseen: bool,
 }
 
 /// How a subscription reads.
@@ -102,6 +104,7 @@ impl Sub {
             at: None,
             phase: SubPhase::Pending { events: Vec::new(), dropped: 0 },
             members: MembersPhase::reading(),
+            unseen: false,
         }
     }
 
@@ -166,6 +169,7 @@ impl Sub {
     /// The subscription reads from the log after where it stands.
     pub fn fall_behind(&mut self) {
         self.phase = SubPhase::Behind { asked: false, not_before: 0, seen: None };
+        self.unseen = false;
     }
 
     /// Where it stands without what waits, of which the first (offset, tag of the event before) is

@@ -84,6 +84,8 @@ metrics! {
     foreign_tickets: Counter = "foreign_tickets", "Tickets sealed by another incarnation";
     /// Exchanges that another node answered.
     exchanges_relayed: Counter = "exchanges_relayed", "Exchanges that the node of their session answered";
+    /// Connections that wait for a session of another node.
+    candidates: Gauge = "candidates", "Connections that wait here for a session of another node";
     /// Sessions that this node parked for others.
     sessions_parked: Counter = "sessions_parked", "Sessions that left this node for another";
     /// Sessions that came from other nodes.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::auth::tickets::FEED_CHANNELS_MAX;
 use crate::gateway::Gateway;
+use crate::gateway::candidates::Place;
 use crate::gateway::driver::Driver;
 use crate::gateway::feed::{FeedRequest, open_feed};
 use crate::gateway::link::{Flow, LinkPort};
@@ -63,7 +64,7 @@ pub(super) async fn feed(
         let format = Format::Feed(FeedFormat::new(Cursor::new(&request.channels)));
         let port = Arc::new(StreamPort::new(format, Arc::clone(&gateway.metrics)));
         let driver = open_feed(&gateway, request, conn, Arc::clone(&port) as Arc<dyn LinkPort>)?;
-        let body = StreamBody::new(port, driver, conn, false, Duration::ZERO);
+        let body = StreamBody::new(port, Place::Here(driver), conn, false, Duration::ZERO);
         return Ok(response(body, "text/event-stream"));
     };
     let waits = Duration::from_millis(wait).min(gateway.config.session.hold_max);

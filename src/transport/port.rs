@@ -13,7 +13,7 @@ use http_body::{Body, Frame as BodyFrame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::gateway::driver::Driver;
+use crate::gateway::candidates::Place;
 use crate::gateway::link::{Flow, LinkPort};
 use crate::protocol::down::{self, LinkDown, Scope};
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -136,7 +136,7 @@ impl LinkPort for StreamPort {
 /// The body: ends the connection's part in the session when it is dropped.
 pub(super) struct StreamBody {
     port: Arc<StreamPort>,
-    driver: Arc<Driver>,
+    place: Place,
     conn: ConnId,
     /// Set where each write is followed by a filler.
     filler: Option<Filler>,
@@ -152,14 +152,20 @@ struct Filler {
 impl StreamBody {
     pub(super) fn new(
         port: Arc<StreamPort>,
-        driver: Arc<Driver>,
+        place: Place,
         conn: ConnId,
         filler: bool,
         age: Duration,
     ) -> Self {
         let filler = filler.then_some(Filler { due: None });
         let age = (!age.is_zero()).then(|| Box::pin(sleep(age)));
-        Self { port, driver, conn, filler, age, rotating: false }
+        Self { port, place, conn, filler, age, rotating: false }
+    }
+
+    fn handle(&self, input: Input) {
+        if let Some(driver) = self.place.driver() {
+            driver.handle(input);
+        }
     }
 
     /// What has gathered, if anything has.
@@ -176,11 +182,11 @@ impl StreamBody {
         let feeds = matches!(state.format, Format::Feed(_));
         drop(state);
         if was_blocked {
-            self.driver.writable(self.conn);
+            self.handle(Input::Writable { conn: self.conn });
         }
         if feeds {
             // Nothing comes up a feed: that it is pulled is its sign of life.
-            self.driver.handle(Input::Life { conn: self.conn });
+            self.handle(Input::Life { conn: self.conn });
         }
         if let Some(filler) = &mut self.filler {
             filler.due = Some(Box::pin(sleep(FILLER_AFTER)));
@@ -199,7 +205,7 @@ impl StreamBody {
         let (bytes, was_blocked) = state.take_gathered();
         drop(state);
         if was_blocked {
-            self.driver.writable(self.conn);
+            self.handle(Input::Writable { conn: self.conn });
         }
         Poll::Ready(bytes)
     }
@@ -244,7 +250,7 @@ impl Body for StreamBody {
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
-        self.driver.lost(self.conn);
+        self.place.lost(self.conn);
     }
 }
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
+use crate::gateway::candidates::Place;
 use crate::gateway::open::{self, Opener};
 use crate::gateway::{Gateway, resume};
 use crate::protocol::body;
@@ -64,12 +65,12 @@ async fn begin(
     let mut frames = body::parse(&body, 1, limits.frame_bytes)?.into_iter();
     let (conn, metrics) = (gateway.next_conn(), Arc::clone(&gateway.metrics));
     let port = Arc::new(StreamPort::new(format, metrics));
-    let (driver, filler) = match frames.next() {
+    let (place, filler) = match frames.next() {
         Some(Up::Link(LinkUp::Open(head))) => {
             let filler = head.filler;
             let (kind, nonce, port) = (ConnKind::Push, nonce.as_str(), Arc::clone(&port));
             let opener = Opener { conn, nonce, kind, bearer: bearer.as_deref(), port };
-            (open::open(&gateway, opener, *head).await?.0, filler)
+            (Place::Here(open::open(&gateway, opener, *head).await?.0), filler)
         }
         Some(Up::Link(LinkUp::Candidate { ticket, filler })) => {
             let port = Arc::clone(&port);
@@ -80,5 +81,5 @@ async fn begin(
             return Err(Refusal::new(ErrorCode::BadFrame).because(why).into());
         }
     };
-    Ok(StreamBody::new(port, driver, conn, filler, gateway.config.session.stream_age))
+    Ok(StreamBody::new(port, place, conn, filler, gateway.config.session.stream_age))
 }

@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod candidates;
 mod devices;
 mod fleet;
 mod inbox;

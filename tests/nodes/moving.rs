@@ -8,7 +8,6 @@ use crate::fleet::Fleet;
 use crate::support::checker::assert_keeps_the_contract;
 use crate::support::client::{Client, PATIENCE, Transport};
 use crate::support::history::History;
-use crate::support::http::Request;
 use crate::support::{text, unique};
 
 const PARKED: &str = "throughline_sessions_parked_total";
@@ -64,6 +63,7 @@ async fn a_session_moves_to_the_node_that_its_connections_come_to() {
     let (ch, history) = (unique("chat:"), History::default());
     let servers = fleet.servers(&[0, 1, 2]);
     let mut client = Client::open(&servers, Transport::Poll, subs(&[&ch]), &history).await;
+    client.proves = true;
     client.until_kind("subscribed").await;
     for n in 0..24 {
         client.move_to(Transport::ALL[n % 4]).await;
@@ -86,6 +86,7 @@ async fn nothing_is_lost_or_repeated_while_a_session_moves_under_publishes() {
     let servers = fleet.servers(&[0, 1, 2]);
     let mut client =
         Client::open(&servers, Transport::WebSocket, subs(&[&ch, &typing]), &history).await;
+    client.proves = true;
     client.until_kind("subscribed").await;
     let (publisher, chat, other) = (fleet.servers(&[0, 1, 2]), ch.clone(), typing.clone());
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
@@ -138,76 +139,6 @@ async fn presence_sees_neither_a_leave_nor_a_join_when_a_session_moves() {
     assert_eq!((text(&next, "t"), text(&next, "id")), ("leave", &id[..]));
     watcher.is_quiet();
     assert_keeps_the_contract(&history.records());
-}
-
-/// A stream that shows a ticket; the status that it is answered with.
-async fn candidate(to: std::net::SocketAddr, ticket: &str) -> u16 {
-    let body = json!([{ "l": "candidate", "v": 1, "ticket": ticket }]).to_string();
-    let request = Request::post(&format!("/realtime/{}/s", unique("n")), body);
-    let (head, mut connection) = request.begin(to).await.unwrap();
-    connection.piece().await.unwrap();
-    head.status
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_nodes_that_take_a_session_at_once_one_has_it() {
-    // spec: S5
-    let fleet = Fleet::start(4).await;
-    let (ch, history) = (unique("chat:"), History::default());
-    let servers = fleet.servers(&[0, 1, 2, 3]);
-    let mut client = Client::open(&servers, Transport::Poll, subs(&[&ch]), &history).await;
-    client.until_kind("subscribed").await;
-    for n in 0..10 {
-        let ticket = client.ticket().to_owned();
-        let takers = (0..4).map(|node| candidate(fleet.address(node), &ticket));
-        for came in futures::future::join_all(takers).await {
-            // Some come while it moves on: they are told to try again.
-            assert!(matches!(came, 200 | 503), "{came}");
-        }
-        client.publish(&ch, n);
-        assert_eq!(client.event(&ch).await["data"], n);
-    }
-    // Nodes are asked one after the other; a poll may still bring it somewhere meanwhile.
-    while servers.metric("throughline_sessions{").await != 1.0 {}
-    while servers.metric(TAKEN).await != servers.metric(PARKED).await {}
-    client.is_quiet();
-    assert_keeps_the_contract(&history.records());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_are_given_up_while_a_session_moves_lose_nothing() {
-    // spec: S5, M43
-    let fleet = Fleet::start(3).await;
-    let (ch, history) = (unique("chat:"), History::default());
-    let servers = fleet.servers(&[0, 1, 2]);
-    let mut client = Client::open(&servers, Transport::Poll, subs(&[&ch]), &history).await;
-    client.until_kind("subscribed").await;
-    for n in 0..300 {
-        let (at, ticket) = (fleet.address(n % 3), client.ticket().to_owned());
-        let given_up = Duration::from_micros(rand::random_range(0..3_000));
-        let _ = tokio::time::timeout(given_up, candidate(at, &ticket)).await;
-    }
-    client.publish(&ch, 1);
-    assert_eq!(client.event(&ch).await["data"], 1);
-    client.is_quiet();
-    assert_keeps_the_contract(&history.records());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ticket_of_before_a_move_still_finds_the_session() {
-    // spec: S5
-    let fleet = Fleet::start(3).await;
-    let (ch, history) = (unique("chat:"), History::default());
-    let mut client = Client::open(fleet.address(0), Transport::Poll, subs(&[&ch]), &history).await;
-    client.until_kind("subscribed").await;
-    let ticket = client.ticket().to_owned();
-    assert_eq!(candidate(fleet.address(1), &ticket).await, 200);
-    assert_eq!(candidate(fleet.address(2), &ticket).await, 200);
-    // The client still has its first ticket, and comes to its first node.
-    client.publish(&ch, 1);
-    assert_eq!(client.event(&ch).await["data"], 1);
-    assert_eq!(fleet.servers(&[2]).metric("throughline_sessions{").await, 1.0);
-    assert_ne!(client.ticket(), ticket);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -67,7 +67,8 @@ async fn a_session_that_is_parked_and_that_nobody_comes_for_leaves_in_its_time()
     let (member, session) = (client.member.clone(), session_of(&fleet, &client));
     client.cut();
     // As a node does that is lost before it takes the session.
-    peers::answer(&fleet.node(0).unwrap().gateway, Question::Park(session)).await;
+    peers::answer(&fleet.node(0).unwrap().gateway, Question::Park(session, client.link() + 1))
+        .await;
     let parked = tokio::time::Instant::now();
     assert!(sees_leave(&mut watcher, &member).await);
     // Detection, grace, and what its node takes to notice.

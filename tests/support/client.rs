@@ -6,6 +6,7 @@
 mod again;
 mod carry;
 mod links;
+mod proving;
 mod record;
 pub mod target;
 mod uplink;
@@ -43,6 +44,8 @@ pub struct Client {
     pub echoes: Vec<String>,
     /// What carries it.
     pub transport: Transport,
+    /// Whether a candidate must answer an echo before it is attached, as the SDK has it.
+    pub proves: bool,
     /// Whether it comes back by itself.
     pub comes_back: bool,
     /// Whether it opens another session, at the positions it has, where its session is gone.
@@ -102,6 +105,7 @@ impl Client {
             echoes: Vec::new(),
             transport,
             comes_back: true,
+            proves: false,
             reopens: false,
             lost: 0,
             rebuilt: 0,

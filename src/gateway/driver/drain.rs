@@ -53,6 +53,10 @@ pub(super) struct State {
     pub(super) settled: Option<oneshot::Sender<()>>,
     /// Its publishes of which the outcome is not known.
     pub(super) unsettled: Unsettled,
+    /// The link that takes it to another node.
+    pub(super) taker: Option<u64>,
+    /// Whether something that its client said did not count while it was leaving.
+    pub(super) refused: bool,
     /// What ends it if it stays after all.
     pub(super) ends_with: Option<Refusal>,
 }

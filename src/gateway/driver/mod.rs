@@ -27,6 +27,7 @@ use crate::telemetry::clock::{now_ms, wall_ms};
 use crate::telemetry::labels::Carrier;
 
 use self::drain::{Conn, State};
+pub(super) use self::moving::Begins;
 use self::moving::{Stage, moved};
 use super::Gateway;
 use super::link::LinkPort;
@@ -97,6 +98,8 @@ impl Driver {
             settled: None,
             unsettled: Unsettled::default(),
             ends_with: None,
+            taker: None,
+            refused: false,
             carrier: None,
             pace: Meter::default(),
             held: Vec::new(),
@@ -233,17 +236,19 @@ impl Driver {
         });
     }
 
-    /// Writes one link frame: to the connection with that nonce, or to `own`.
-    pub fn echo(&self, own: Option<ConnId>, via: Option<&str>, frame: &Frame) {
+    /// Writes one link frame: to the connection with that nonce, or to `own`. Returns whether it is
+    /// one of the session's.
+    pub fn echo(&self, own: Option<ConnId>, via: Option<&str>, frame: &Frame) -> bool {
         let wanted = |conn: &&Conn| match via {
             Some(nonce) => &*conn.nonce == nonce,
             None => Some(conn.id) == own,
         };
-        self.contained(|state| {
-            if let Some(conn) = state.conns.iter().find(wanted) {
-                let _ = conn.port.write(std::slice::from_ref(frame));
-            }
+        let written = self.contained(|state| {
+            let conn = state.conns.iter().find(wanted)?;
+            let _ = conn.port.write(std::slice::from_ref(frame));
+            Some(())
         });
+        written.flatten().is_some()
     }
 
     /// The last words of a page: they count only on the link there is.

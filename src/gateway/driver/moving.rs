@@ -11,6 +11,7 @@ use crate::gateway::effects;
 use crate::gateway::leftover::Left;
 use crate::gateway::record::Whole;
 use crate::gateway::unsettled::Unsettled;
+use crate::protocol::down::LinkDown;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::position::Position;
 use crate::session::input::Input;
@@ -65,7 +66,9 @@ impl State {
         if let (Stage::Frozen, Input::End { why }) = (self.stage, input) {
             self.ends_with = Some(why.clone());
         }
-        !self.is_still() && (self.takes_client() || !of_client)
+        let refused = of_client && !self.takes_client();
+        self.refused |= refused;
+        !self.is_still() && !refused
     }
 
     /// Tells who waits for it that the session is settled.
@@ -80,17 +83,36 @@ impl State {
         }
     }
 
-    /// The connections are told to come back elsewhere. A poll is answered with nothing: the next
-    /// one finds the session where it is then.
+    /// The connections are told to come back elsewhere, and what carries the session that another
+    /// link has taken it. A poll is otherwise answered with nothing: the next one finds the session
+    /// where it is then.
     fn close_all(&mut self) {
         let empty = self.session.empty_answer();
+        let link = self.session.link_conn();
+        let superseded = self.taker.map(|link| LinkDown::Superseded { link }.encode());
         for conn in std::mem::take(&mut self.conns) {
-            match &empty {
-                Some((polls, frame)) if *polls == conn.id => conn.port.answer(vec![frame.clone()]),
-                Some(_) | None => conn.port.close(Some(&moved()), false),
+            match (&empty, &superseded) {
+                (Some((polls, empty)), _) if *polls == conn.id => {
+                    conn.port.answer(vec![superseded.as_ref().unwrap_or(empty).clone()]);
+                }
+                (_, Some(superseded)) if link == Some(conn.id) => {
+                    let _ = conn.port.write(std::slice::from_ref(superseded));
+                    conn.port.close(Some(&ErrorCode::Superseded.into()), false);
+                }
+                _ => conn.port.close(Some(&moved()), false),
             }
         }
     }
+}
+
+/// Whether a session begins to leave.
+pub(in crate::gateway) enum Begins {
+    /// Now; it completes when all that is in flight is settled.
+    Now(oneshot::Receiver<()>),
+    /// It leaves already, or never does.
+    Not,
+    /// It does not: it has this link, as high as the one that would take it.
+    Superseded(u64),
 }
 
 impl Driver {
@@ -146,18 +168,21 @@ impl Driver {
         self.state.lock().stage == Stage::Gone
     }
 
-    /// Takes nothing new from here on; completes when all that is in flight is settled. Nothing
-    /// where it leaves already.
-    pub(in crate::gateway) fn begin_leaving(&self) -> Option<oneshot::Receiver<()>> {
+    /// Takes nothing new from here on, for a link that takes it elsewhere or for good.
+    pub(in crate::gateway) fn begin_leaving(&self, taker: Option<u64>) -> Begins {
         let mut state = self.state.lock();
         if state.stage != Stage::Here || self.feed {
-            return None;
+            return Begins::Not;
+        }
+        let has = state.session.link_number();
+        if taker.is_some_and(|link| link <= has) {
+            return Begins::Superseded(has);
         }
         let (to, settled) = oneshot::channel();
-        state.stage = Stage::Leaving;
+        (state.stage, state.taker, state.refused) = (Stage::Leaving, taker, false);
         state.settled = Some(to);
         state.tell_settled();
-        Some(settled)
+        Begins::Now(settled)
     }
 
     /// The settled session as a value, with the version of its record. Nothing changes it from here
@@ -166,6 +191,9 @@ impl Driver {
         let mut state = self.state.lock();
         let in_flight = !state.effects.is_empty() || state.performing;
         let session = state.session.park(now_ms()).filter(|_| !in_flight)?;
+        // The link that takes it comes at once.
+        let goes_on = state.taker.is_some() && state.session.is_attached();
+        let session = if goes_on { session.goes_on() } else { session };
         state.stage = Stage::Frozen;
         let identity = (&*state.identity).into();
         let State { fence, version, has_seat, born, .. } = *state;
@@ -173,20 +201,21 @@ impl Driver {
         Some((Whole { session, at, fence, has_seat, born, control, identity }, version))
     }
 
-    /// It stays. What did not come meanwhile is read again, and the client sends again what was not
-    /// taken.
+    /// It stays. What did not come meanwhile is read again; where something of the client's did not
+    /// count, its connections end, so that it comes back and sends that again.
     pub(in crate::gateway) fn stay(&self) {
         let mut state = self.state.lock();
         if state.stage == Stage::Gone {
             return;
         }
         let was_frozen = state.stage == Stage::Frozen;
-        state.stage = Stage::Here;
-        state.settled = None;
-        let lost: Vec<_> = state.conns.iter().map(|conn| conn.id).collect();
-        state.close_all();
-        for conn in lost {
-            state.session.handle(Input::Lost { conn }, now_ms());
+        (state.stage, state.taker, state.settled) = (Stage::Here, None, None);
+        if was_frozen || state.refused {
+            let lost: Vec<_> = state.conns.iter().map(|conn| conn.id).collect();
+            state.close_all();
+            for conn in lost {
+                state.session.handle(Input::Lost { conn }, now_ms());
+            }
         }
         if was_frozen {
             for (sub, _) in state.session.subscriptions() {

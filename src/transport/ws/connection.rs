@@ -14,19 +14,19 @@ use futures::FutureExt as _;
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::gateway::Gateway;
+use crate::gateway::candidates::{Place, Waiting};
 use crate::gateway::driver::Driver;
 use crate::gateway::link::LinkPort;
 use crate::gateway::rate::Meter;
-use crate::gateway::resume;
-use crate::protocol::down::LinkDown;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::up::{self, LinkUp, Up};
-use crate::session::input::{AttachInput, ConnId, Input, Target};
+use crate::session::input::{ConnId, Input};
 use crate::telemetry::clock::now_ms;
 use crate::transport::socket::Counted;
 
 use super::codec::{Decoder, Failure, Message, Next, ping_frame, pong_frame};
 use super::direct::Direct;
+use super::frames;
 use super::opening::{Coming, Opening};
 use super::port::{Drained, WsPort};
 
@@ -54,11 +54,11 @@ pub(super) fn serve(
     let timer = Some(Box::pin(sleep(gateway.config.session.open_timeout)));
     let opening = Box::new(Opening { nonce, bearer });
     let decoder = Decoder::new(gateway.config.limits.frame_bytes);
-    let stage = Stage::Opening(opening);
+    let (stage, waiting) = (Stage::Opening(opening), None);
     let (controls, pings) = (Meter::default(), None);
     let kept = false;
     let mut served =
-        Connection { gateway, port, conn, stage, decoder, timer, pings, kept, controls };
+        Connection { gateway, port, conn, stage, waiting, decoder, timer, pings, kept, controls };
     let mut first = read.to_vec();
     let going = served.decode(&mut first);
     let gateway = Arc::clone(&served.gateway);
@@ -83,6 +83,8 @@ struct Connection {
     port: Arc<WsPort>,
     conn: ConnId,
     stage: Stage,
+    /// Where it began to wait for its session.
+    waiting: Option<Arc<Waiting>>,
     decoder: Decoder,
     /// While opening, its end; later the end of a pause in reading.
     timer: Option<Pin<Box<Sleep>>>,
@@ -95,8 +97,10 @@ struct Connection {
 
 enum Stage {
     Opening(Box<Opening>),
-    /// Its session is on its way here, or is being opened; until then nothing is read.
+    /// It is being opened, or its session comes here for it; until then nothing is read.
     Coming(Coming),
+    /// Its session is at another node.
+    Waiting(Arc<Waiting>),
     Open(Arc<Driver>),
 }
 
@@ -131,7 +135,7 @@ impl Connection {
                     self.port.close(Some(&ErrorCode::OpenTimeout.into()), false);
                     return Poll::Ready(true);
                 }
-                Stage::Open(_) if due => {
+                Stage::Open(_) | Stage::Waiting(_) if due => {
                     self.timer = None;
                     self.pause();
                     if self.timer.is_none() {
@@ -141,7 +145,7 @@ impl Connection {
                     return Poll::Ready(true);
                 }
                 // Paused: the peer's window fills.
-                Stage::Open(_) | Stage::Coming(_) => return Poll::Pending,
+                Stage::Open(_) | Stage::Waiting(_) | Stage::Coming(_) => return Poll::Pending,
                 Stage::Opening(_) => {}
             }
         }
@@ -237,11 +241,15 @@ impl Connection {
                 self.kept = true;
                 Next::Keep
             }
+            Stage::Waiting(_) if self.timer.is_some() || self.port.is_full() => {
+                self.kept = true;
+                Next::Keep
+            }
             Stage::Coming(_) => {
                 self.kept = true;
                 Next::Keep
             }
-            Stage::Opening(_) | Stage::Open(_) => Next::Decode,
+            Stage::Opening(_) | Stage::Waiting(_) | Stage::Open(_) => Next::Decode,
         }
     }
 
@@ -258,17 +266,20 @@ impl Connection {
     }
 
     fn text(&mut self, text: &str) -> bool {
-        if let Stage::Open(driver) = &self.stage {
-            let late = driver.pace(1);
-            if !late.is_zero() {
-                self.timer = Some(Box::pin(sleep(late)));
-            }
+        let late = match &self.stage {
+            Stage::Open(driver) => driver.pace(1),
+            Stage::Waiting(waiting) => waiting.pace(),
+            Stage::Opening(_) | Stage::Coming(_) => Duration::ZERO,
+        };
+        if !late.is_zero() {
+            self.timer = Some(Box::pin(sleep(late)));
         }
         let result = up::parse(text).and_then(|frame| match &self.stage {
             Stage::Opening(_) => self.open(frame),
             // Nothing is decoded before it is there.
             Stage::Coming(_) => Ok(()),
-            Stage::Open(driver) => self.up(&Arc::clone(driver), frame),
+            Stage::Waiting(waiting) => self.wait(Arc::clone(waiting), frame),
+            Stage::Open(driver) => frames::up(driver, self.conn, frame),
         });
         if let Err(refusal) = &result {
             self.port.close(Some(refusal), false);
@@ -285,14 +296,31 @@ impl Connection {
         }
         let port = Arc::clone(&self.port) as Arc<dyn LinkPort>;
         let opening = std::mem::take(&mut **opening);
-        let mut session = opening.begin(Arc::clone(&self.gateway), (self.conn, port), frame)?;
+        let mut place = opening.begin(Arc::clone(&self.gateway), (self.conn, port), frame)?;
         // Mostly nobody else is asked.
-        match session.as_mut().now_or_never() {
-            Some(came) => {
-                self.stage = Stage::Open(came?);
-                self.timer = None;
+        match place.as_mut().now_or_never() {
+            Some(came) => self.belong(came?),
+            None => self.stage = Stage::Coming(place),
+        }
+        Ok(())
+    }
+
+    fn belong(&mut self, place: Place) {
+        self.timer = None;
+        self.stage = match place {
+            Place::Here(driver) => Stage::Open(driver),
+            Place::Waits(waiting) => {
+                self.waiting = Some(Arc::clone(&waiting));
+                Stage::Waiting(waiting)
             }
-            None => self.stage = Stage::Coming(session),
+        };
+    }
+
+    /// A frame of a candidate whose session is at another node.
+    fn wait(&mut self, waiting: Arc<Waiting>, frame: Up) -> Result<(), Refusal> {
+        if let Some(coming) = frames::waits(waiting, frame)? {
+            self.timer = Some(Box::pin(sleep(self.gateway.config.session.open_timeout)));
+            self.stage = Stage::Coming(coming);
         }
         Ok(())
     }
@@ -302,57 +330,27 @@ impl Connection {
     }
 
     /// The session has come, or is refused; then what was read meanwhile is taken.
-    fn came(&mut self, came: Result<Arc<Driver>, Refusal>) {
-        self.timer = None;
+    fn came(&mut self, came: Result<Place, Refusal>) {
         match came {
-            Ok(driver) => {
-                self.stage = Stage::Open(driver);
+            Ok(place) => {
+                self.belong(place);
                 if self.kept {
                     self.decode(&mut []);
                 }
             }
             Err(refusal) => {
+                self.timer = None;
                 self.stage = Stage::Opening(Box::default());
                 self.port.close(Some(&refusal), false);
             }
         }
     }
 
-    fn up(&self, driver: &Arc<Driver>, frame: Up) -> Result<(), Refusal> {
-        let conn = self.conn;
-        match frame {
-            Up::Session(numbered) => driver.up(conn, numbered),
-            Up::Link(LinkUp::Attach(attach)) => {
-                if let Some(token) = &attach.token {
-                    resume::renew(driver, token)?;
-                }
-                let (link, count, visible) = (attach.link, attach.count, attach.visible);
-                let target = Target::Own;
-                let attach = AttachInput { link, count, target, visible, wait: 0 };
-                driver.handle(Input::Attach { conn, attach });
-            }
-            Up::Link(LinkUp::Pong { count, visible }) => {
-                driver.handle(Input::Pong { conn, count, visible });
-            }
-            Up::Link(LinkUp::Echo { id, .. }) => {
-                driver.echo(Some(conn), None, &LinkDown::Echo { id: &id }.encode());
-                driver.handle(Input::Life { conn });
-            }
-            Up::Link(LinkUp::Leaving) => driver.last_words(conn, Input::Leaving),
-            Up::Link(LinkUp::Close) => {
-                driver.last_words(conn, Input::End { why: ErrorCode::Closed.into() });
-            }
-            Up::Link(LinkUp::Open(_) | LinkUp::Candidate { .. }) => {
-                let why = "this connection has begun";
-                return Err(Refusal::new(ErrorCode::BadFrame).because(why));
-            }
-        }
-        Ok(())
-    }
-
     fn lost(&self) {
-        if let Stage::Open(driver) = &self.stage {
-            driver.lost(self.conn);
+        match (&self.waiting, &self.stage) {
+            (Some(waiting), _) => waiting.lost(),
+            (None, Stage::Open(driver)) => driver.lost(self.conn),
+            (None, _) => {}
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod codec;
 
 mod connection;
 mod direct;
+mod frames;
 mod opening;
 mod port;
 

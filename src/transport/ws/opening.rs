@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use crate::gateway::driver::Driver;
+use crate::gateway::candidates::Place;
 use crate::gateway::link::LinkPort;
 use crate::gateway::open::{self, Opener};
 use crate::gateway::{Gateway, resume};
@@ -12,8 +12,8 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::up::{LinkUp, Up};
 use crate::session::input::{ConnId, ConnKind};
 
-/// A session that is on its way to a connection.
-pub(super) type Coming = BoxFuture<'static, Result<Arc<Driver>, Refusal>>;
+/// Where a connection will belong.
+pub(super) type Coming = BoxFuture<'static, Result<Place, Refusal>>;
 
 /// What is known of a connection before its first frame.
 #[derive(Default)]
@@ -37,7 +37,7 @@ impl Opening {
             Up::Link(LinkUp::Open(head)) => Box::pin(async move {
                 let (kind, nonce, bearer) = (ConnKind::Push, nonce.as_str(), bearer.as_deref());
                 let opener = Opener { conn, nonce, kind, bearer, port };
-                open::open(&gateway, opener, *head).await.map(|(driver, _)| driver)
+                open::open(&gateway, opener, *head).await.map(|(driver, _)| Place::Here(driver))
             }),
             Up::Link(LinkUp::Candidate { ticket, .. }) => {
                 Box::pin(

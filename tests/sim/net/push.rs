@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
+use throughline::gateway::candidates::{Place, Waiting};
 use throughline::gateway::driver::Driver;
 use throughline::gateway::link::LinkPort as _;
 use throughline::gateway::open::{self, Opener};
@@ -56,24 +57,24 @@ struct Pushed {
     node: Arc<Node>,
     conn: ConnId,
     port: Arc<Port>,
-    driver: Mutex<Option<Arc<Driver>>>,
+    place: Mutex<Option<Place>>,
     stalled: AtomicBool,
 }
 
 impl Drop for Pushed {
     fn drop(&mut self) {
         // Nobody tells the node that the other end of a dead line is gone.
-        let Some(driver) = self.driver.lock().take() else { return };
+        let Some(place) = self.place.lock().take() else { return };
         let (conn, running) = (self.conn, Arc::clone(&self.node.running));
         if self.stalled.load(Relaxed) {
             return;
         }
         match (running.now(), Handle::try_current()) {
-            (Running::Yes, _) => driver.lost(conn),
+            (Running::Yes, _) => place.lost(conn),
             (Running::Paused, Ok(runtime)) => {
                 runtime.spawn(async move {
                     running.gate().await;
-                    driver.lost(conn);
+                    place.lost(conn);
                 });
             }
             (Running::Paused | Running::Dead, _) => {}
@@ -89,7 +90,7 @@ pub(super) async fn carry(fleet: &Fleet, node: Arc<Node>, lines: Lines, takes: T
         conn: node.gateway.next_conn(),
         node,
         port: Arc::new(port),
-        driver: Mutex::default(),
+        place: Mutex::default(),
         stalled: AtomicBool::new(false),
     };
     let Luck { lag, lives, stalls, mut rng } = luck;
@@ -139,8 +140,9 @@ impl Pushed {
             }
             takes(serde_json::from_slice(frame.json()).expect("frames are JSON"));
             self.node.running.gate().await;
-            let driver = self.driver.lock().clone();
-            if let Some(driver) = driver.filter(|_| self.port.arrived()) {
+            let unblocked = self.port.arrived();
+            let driver = self.place.lock().as_ref().and_then(Place::driver);
+            if let Some(driver) = driver.filter(|_| unblocked) {
                 driver.writable(self.conn);
             }
         }
@@ -156,14 +158,27 @@ impl Pushed {
             if self.is_stalled() {
                 continue;
             }
-            let driver = self.driver.lock().clone();
             let frame = up::parse(&line).expect("the client's frames are right");
-            let Some(driver) = driver else {
-                match self.begin(frame).await {
-                    Ok(driver) => *self.driver.lock() = Some(driver),
-                    Err(refusal) => refused(&refusal),
+            let place = match &*self.place.lock() {
+                None => None,
+                Some(Place::Here(driver)) => Some(Ok(Arc::clone(driver))),
+                Some(Place::Waits(waiting)) => Some(waiting.driver().ok_or(Arc::clone(waiting))),
+            };
+            let driver = match place {
+                Some(Ok(driver)) => driver,
+                Some(Err(waiting)) => {
+                    if let Err(refusal) = wait(waiting, frame).await {
+                        refused(&refusal);
+                    }
+                    continue;
                 }
-                continue;
+                None => {
+                    match self.begin(frame).await {
+                        Ok(place) => *self.place.lock() = Some(place),
+                        Err(refusal) => refused(&refusal),
+                    }
+                    continue;
+                }
             };
             while !driver.takes_up() && !driver.is_over() {
                 sleep(Duration::from_millis(20)).await;
@@ -173,14 +188,14 @@ impl Pushed {
         pending::<()>().await;
     }
 
-    async fn begin(&self, frame: Up) -> Result<Arc<Driver>, Refusal> {
+    async fn begin(&self, frame: Up) -> Result<Place, Refusal> {
         let (gateway, conn, port) = (&self.node.gateway, self.conn, Arc::clone(&self.port));
         let nonce = format!("n{}", conn.0);
         match frame {
             Up::Link(LinkUp::Open(head)) => {
                 let (kind, nonce, bearer) = (ConnKind::Push, nonce.as_str(), None);
                 let opener = Opener { conn, nonce, kind, bearer, port };
-                open::open(gateway, opener, *head).await.map(|(driver, _)| driver)
+                open::open(gateway, opener, *head).await.map(|(driver, _)| Place::Here(driver))
             }
             Up::Link(LinkUp::Candidate { ticket, .. }) => {
                 resume::candidate(gateway, &ticket, conn, &nonce, port).await
@@ -214,5 +229,17 @@ impl Pushed {
                 self.port.close(Some(&ErrorCode::BadFrame.into()), false);
             }
         }
+    }
+}
+
+/// A frame of a candidate whose session is at another node.
+async fn wait(waiting: Arc<Waiting>, frame: Up) -> Result<(), Refusal> {
+    match frame {
+        Up::Link(LinkUp::Attach(attach)) => waiting.attach(*attach).await.map(drop),
+        Up::Link(LinkUp::Echo { id, .. }) => {
+            waiting.write(&LinkDown::Echo { id: &id }.encode());
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }

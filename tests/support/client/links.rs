@@ -200,6 +200,9 @@ impl Client {
         if let Some(at) = self.not_before.take() {
             sleep_until(at.min(until)).await;
         }
+        if self.proves {
+            self.is_attached(until).await;
+        }
         let id = Self::next_conn();
         if self.transport == Transport::Poll {
             self.rise();
@@ -226,6 +229,10 @@ impl Client {
                     return false;
                 }
             }
+        }
+        if self.proves && !self.is_proven(id, until).await {
+            self.conns.remove(&id).iter().for_each(Conn::abort);
+            return false;
         }
         if !self.conns.contains_key(&id) || self.ended.is_some() {
             return false;
