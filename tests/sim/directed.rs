@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use crate::life::{Running, Way};
 use crate::net::Net;
 use crate::node::Fleet;
+use crate::store::Mutant;
 use crate::support::client::target::Wires as _;
 use crate::support::client::{Client, Target, Transport};
 use crate::support::history::History;
@@ -20,7 +21,11 @@ use crate::support::{text, token};
 const CHANNEL: &str = "chat:a";
 
 async fn fleet(nodes: usize) -> Arc<Fleet> {
-    let fleet = Fleet::start(nodes, None, &mut StdRng::seed_from_u64(1));
+    fleet_of(nodes, None, 1).await
+}
+
+async fn fleet_of(nodes: usize, mutant: Option<Mutant>, seed: u64) -> Arc<Fleet> {
+    let fleet = Fleet::start(nodes, mutant, &mut StdRng::seed_from_u64(seed));
     fleet.calm();
     sleep(Duration::from_millis(100)).await;
     fleet
@@ -174,4 +179,40 @@ async fn a_node_that_cannot_know_that_it_lost_a_session_learns_it_from_the_ticke
     assert_eq!(client.ended, None);
     fleet.ways[0].set(Way::Open);
     goes_on(&mut client).await;
+}
+
+/// The same attach of a parked session comes to two nodes at once: how many nodes have it then.
+async fn owners(mutant: Option<Mutant>, seed: u64) -> usize {
+    let fleet = fleet_of(3, mutant, seed).await;
+    let mut client = open(&fleet, 0, "user").await;
+    client.cut();
+    let link = client.link() + 1;
+    let park = Question::Park(session_of(&fleet, &client), link);
+    peers::answer(&fleet.node(0).unwrap().gateway, park).await;
+    let attach = json!({
+        "l": "attach", "ticket": client.ticket(), "link": link, "count": client.counted(),
+        "wait": 1,
+    });
+    let [one, other] = [1, 2].map(|place| Net::to(&fleet, place).exchange(vec![attach.clone()]));
+    let (one, other) = tokio::join!(one, other);
+    for answer in [one, other] {
+        assert_eq!(answer.unwrap()[0]["l"], "attached");
+    }
+    (0..3).map(|place| fleet.node(place).unwrap().gateway.sessions()).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_nodes_that_want_a_session_at_once_one_takes_it() {
+    // spec: S1
+    for seed in 0..20 {
+        assert_eq!(owners(None, seed).await, 1, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_two_nodes_take_is_noticed() {
+    for seed in 0..20 {
+        let owners = owners(Some(Mutant::TakesOverWithoutTheCompare), seed).await;
+        assert_eq!(owners, 2, "seed {seed}");
+    }
 }
