@@ -202,7 +202,8 @@ pub struct Seat {
 /// What a renewal found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
-    /// The lease had lapsed before: other nodes may have taken this one's sessions.
+    /// The lease had lapsed before, now or at any renewal: other nodes may have taken this one's
+    /// sessions. Said again each time, since the answer that said it first may have been lost.
     pub late: bool,
 }
 

@@ -229,9 +229,12 @@ async fn a_node_that_was_stopped_past_its_lease_lets_go_what_others_have_taken()
     assert_eq!((client.hello["rebuilt"] == true, &client.member), (true, &member));
     fleet.nodes[0].signal(Signal::CONT);
     let stopped = fleet.servers(&[0]);
-    while stopped.metric(LOST).await < 1.0 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let lost = async {
+        while stopped.metric(LOST).await < 1.0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, lost).await.expect("the node notices that it lost its lease");
     assert_eq!(stopped.metric("throughline_sessions{").await, 0.0);
     client.publish(&ch, 1);
     assert_eq!(client.event(&ch).await["data"], 1);

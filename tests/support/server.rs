@@ -207,7 +207,10 @@ impl Servers {
     /// Those of the environment, or one that is started.
     pub fn suite() -> Self {
         let Ok(list) = std::env::var(SERVERS) else { return Setup::suite().servers() };
-        let parse = |address: &str| address.trim().parse().expect("an address in the list");
+        let parse = |address: &str| {
+            let address = address.trim().trim_start_matches("http://");
+            address.parse().expect("an address in the list")
+        };
         Self::of(&list.split(',').map(parse).collect::<Vec<_>>())
     }
 

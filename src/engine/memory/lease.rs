@@ -21,9 +21,17 @@ pub(super) struct Leases {
     grace: WallMs,
 }
 
+#[derive(Debug)]
+struct Lease {
+    until: WallMs,
+    address: Option<Arc<str>>,
+    /// Whether it ever lapsed.
+    late: bool,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
-    until: HashMap<Incarnation, (WallMs, Option<Arc<str>>)>,
+    until: HashMap<Incarnation, Lease>,
     swept: VecDeque<Incarnation>,
 }
 
@@ -47,16 +55,19 @@ impl Leases {
         if inner.until.len() >= INCARNATIONS_MAX && !inner.until.contains_key(incarnation) {
             return Err(EngineError::Full("leases"));
         }
-        let lease = (now.saturating_add(self.lease), address.map(Arc::from));
-        let before = inner.until.insert(incarnation.clone(), lease);
-        Ok(Renewal { late: before.is_some_and(|(until, _)| until < now) })
+        let before = inner.until.get(incarnation);
+        let late = before.is_some_and(|lease| lease.late || lease.until < now);
+        let until = now.saturating_add(self.lease);
+        let lease = Lease { until, address: address.map(Arc::from), late };
+        inner.until.insert(incarnation.clone(), lease);
+        Ok(Renewal { late })
     }
 
     /// What is known of an incarnation. Here nothing is ever lost.
     pub(super) fn status(&self, incarnation: &Incarnation, now: WallMs) -> NodeStatus {
         match self.inner.lock().until.get(incarnation) {
-            Some((until, address)) if *until >= now => {
-                NodeStatus::Alive { address: address.clone() }
+            Some(lease) if lease.until >= now => {
+                NodeStatus::Alive { address: lease.address.clone() }
             }
             Some(_) | None => NodeStatus::Dead,
         }
@@ -72,7 +83,7 @@ impl Leases {
     pub(super) fn lapsed(&self, now: WallMs) -> Vec<Incarnation> {
         let mut inner = self.inner.lock();
         let over = |until: WallMs| until.saturating_add(self.grace) < now;
-        let lapsed = inner.until.iter().filter(|(_, (until, _))| over(*until));
+        let lapsed = inner.until.iter().filter(|(_, lease)| over(lease.until));
         let lapsed: Vec<_> = lapsed.map(|(incarnation, _)| incarnation.clone()).collect();
         for incarnation in &lapsed {
             if !inner.swept.contains(incarnation) {

@@ -80,7 +80,7 @@ impl Store {
         let (leases, addresses) = (keys.first(), keys.get(1));
         let mut forget = pipe();
         forget.cmd("ZREM").arg(leases).arg(&*incarnation.0);
-        forget.cmd("HDEL").arg(addresses).arg(&*incarnation.0);
+        forget.cmd("HDEL").arg(addresses).arg(&*incarnation.0).arg(format!("{}!", incarnation.0));
         let _ = self.caller.pipeline(&server, &forget).await;
     }
 

@@ -17,6 +17,8 @@ const GRACE_MS: u64 = 10_000;
 pub(super) struct Leases {
     /// Until when, and where it is reached.
     until: BTreeMap<Arc<str>, (u64, Option<Arc<str>>)>,
+    /// Those that lapsed once.
+    late: BTreeSet<Arc<str>>,
     swept: BTreeSet<Arc<str>>,
     /// When anyone renewed last.
     last: Option<u64>,
@@ -53,7 +55,10 @@ impl Store {
         leases.last = Some(now);
         let renewed = (now + LEASE_MS, address.map(Arc::from));
         let before = leases.until.insert(Arc::clone(&name.0), renewed);
-        let late = before.is_some_and(|(until, _)| until < now);
+        if before.is_some_and(|(until, _)| until < now) {
+            leases.late.insert(Arc::clone(&name.0));
+        }
+        let late = leases.late.contains(&name.0);
         self.sweep(now);
         Ok(Renewal { late })
     }

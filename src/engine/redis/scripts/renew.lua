@@ -1,9 +1,10 @@
 -- Renews the lease of an incarnation.
--- KEYS: 1 leases (sorted set by end, in ms of the server's time), 2 addresses (hash), 3 swept
---   incarnations (sorted set by time), 4 the last renewal of anyone, 5 the mark of the data.
+-- KEYS: 1 leases (sorted set by end, in ms of the server's time), 2 addresses (hash; the field of an
+--   incarnation with "!" after it: its lease had lapsed once), 3 swept incarnations (sorted set by time), 4 the last renewal of anyone, 5 the mark of the data.
 -- ARGV: 1 milliseconds added to the server's time, 2 incarnation, 3 address ('' for none),
 --   4 lease in ms, 5 grace in ms, 6 a fresh mark.
--- Answer: status (ok, swept), "1" if the lease had lapsed, time in ms, server generation, mark of
+-- Answer: status (ok, swept), "1" if the lease had ever lapsed (the answer that said so first may have
+--   been lost), time in ms, server generation, mark of
 --   the data, then the incarnations whose lease and grace are over. Cost: O(nodes).
 
 local time = redis.call('TIME')
@@ -22,7 +23,9 @@ if now - last > lease / 2 then
 end
 redis.call('SET', KEYS[4], text(now))
 local own = redis.call('ZSCORE', KEYS[1], incarnation)
-local late = own and tonumber(own) < now
+local lapsed_once = incarnation .. '!'
+if own and tonumber(own) < now then redis.call('HSET', KEYS[2], lapsed_once, '1') end
+local late = redis.call('HEXISTS', KEYS[2], lapsed_once) == 1
 redis.call('ZADD', KEYS[1], text(now + lease), incarnation)
 redis.call('HSET', KEYS[2], incarnation, ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', text(now - 86400000))
