@@ -48,7 +48,7 @@ test-gauntlet: sdk ## Goes through real proxies: the core of the gauntlet, in ne
 	node tests/gauntlet/run.js --core
 
 .PHONY: gauntlet
-gauntlet: sdk ## Goes through every proxy, and writes the table of docs/PROXIES.md (CELLS="a b" runs some, VERBOSE=1 shows all)
+gauntlet: sdk ## Goes through every proxy, and writes the table of docs/PROXIES.md (CELLS="a b" runs some, VERBOSE=1 shows all, SHOTS=1 also takes a picture of /diagnose in each)
 	scripts/setup.sh chromium redis gauntlet
 	cargo build
 	node tests/gauntlet/run.js $(if $(CELLS),$(CELLS),--write)
@@ -63,7 +63,9 @@ test-browser-fleet: sdk ## The same against three nodes on one Redis, behind HAP
 test-fleet: ## The integration suite against such a fleet
 	scripts/setup.sh node redis haproxy
 	cargo build
-	scripts/fleet.sh tests/support/suite.toml cargo test --test it
+	# Not those of what HAProxy itself reads or joins: heads that are wrong, writes of their own.
+	scripts/fleet.sh tests/support/suite.toml cargo test --test it -- --skip limits::a_head_above \
+	  --skip limits::requests_that_could_be_read --skip streams::a_filler_follows_each_write
 
 .PHONY: check
 check: lint test ## What CI runs: lints, then every test

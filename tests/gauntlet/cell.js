@@ -19,6 +19,8 @@ const REDIS_PORT = 21_300;
 const CONNECT_MS = 20_000;
 const MESSAGES_MS = 20_000;
 const BEST_MS = 12_000;
+/** ms that a diagnosis may take. */
+const DIAGNOSE_MS = 60_000;
 
 const id = process.argv[2];
 const folder = `${parts.ROOT}tests/gauntlet/cells/${id}`;
@@ -158,6 +160,15 @@ function accessLog() {
   return existsSync(file) ? readFileSync(file, "utf8").trimEnd().split("\n").slice(-60) : [];
 }
 
+/** What the page for help desks says in this network; its picture lies beside the result. */
+async function diagnosed(page, base) {
+  await page.setViewportSize({ width: 1000, height: 900 });
+  await page.goto(`${base}/diagnose`);
+  await page.getByRole("heading", { name: "The text to send" }).waitFor({ timeout: DIAGNOSE_MS });
+  await page.screenshot({ path: `${parts.ROOT}target/gauntlet/${id}.png`, fullPage: true });
+  return page.locator("#text").textContent();
+}
+
 async function main() {
   const result = { id, connected: false };
   chmodSync(run, 0o777);
@@ -174,6 +185,7 @@ async function main() {
     const published = await play(page, one, middle, env, result);
     const seen = await page.evaluate(() => gauntlet.seen());
     judge(result, seen, await parts.retained(one.base, "chat:up"), published);
+    if (process.env.SHOTS) result.diagnosis = await diagnosed(page, address(one));
   } finally {
     Object.assign(result, { requests, log: middle.log(), access: accessLog() });
   }
