@@ -2,6 +2,7 @@
 
 import type { AddressInfo } from "node:net";
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
+import { setTimeout as after } from "node:timers/promises";
 
 /** How a connection ends: as by a gone host (RST) or as by an orderly one (FIN). */
 export type Cut = "reset" | "end";
@@ -37,6 +38,8 @@ export class Shim {
   attempts = 0;
   private readonly server: Server;
   private readonly pairs = new Set<Pair>();
+  /** When the last piece is written to a side that pieces are still on the way to. */
+  private readonly onTheWay = new Map<Socket, Promise<void>>();
 
   private constructor(server: Server, target: string) {
     const { port } = server.address() as AddressInfo;
@@ -119,8 +122,17 @@ export class Shim {
     this.pass(far, piece);
   }
 
+  /** TCP keeps the order, so a piece waits for the ones before it, also where these take longer. */
   private pass(to: Socket, piece: Buffer): void {
-    if (this.delayMs === 0) to.write(piece);
-    else setTimeout(() => to.writable && to.write(piece), this.delayMs);
+    const before = this.onTheWay.get(to);
+    if (this.delayMs === 0 && before === undefined) {
+      to.write(piece);
+      return;
+    }
+    const written = Promise.all([before, after(this.delayMs)]).then(() => {
+      if (this.onTheWay.get(to) === written) this.onTheWay.delete(to);
+      if (to.writable) to.write(piece);
+    });
+    this.onTheWay.set(to, written);
   }
 }

@@ -105,7 +105,10 @@ export class Visitor {
     });
     await context.addInitScript(installLab);
     if (init) await context.addInitScript(init);
-    return new Visitor(await context.newPage(), shim, script);
+    const visitor = new Visitor(await context.newPage(), shim, script);
+    // What was added last runs first: the page is still there.
+    onTestFinished(({ task }) => (task.result?.state === "fail" ? visitor.testify() : undefined));
+    return visitor;
   }
 
   /** The same with the client's script in a blank page. */
@@ -128,6 +131,21 @@ export class Visitor {
     const isThere = this.page.url().endsWith(BLANK);
     await (isThere ? this.page.reload() : this.page.goto(BLANK));
     await this.page.addScriptTag({ url: `/realtime/${this.script}` });
+  }
+
+  /** Prints what is known of the page, for whoever reads that a test failed. */
+  private async testify(): Promise<void> {
+    const known = await this.page.evaluate(() => ({
+      state: lab.client?.state,
+      transport: lab.client?.transport,
+      notes: lab.notes.length,
+      last: lab.notes.slice(-20),
+    }));
+    const { uncaught, complaints, shim } = this;
+    const heads = shim.heads.slice(-10).map((head) => head.split("\r\n", 1)[0]);
+    const network = { open: shim.open, attempts: shim.attempts, heads };
+    const { last, ...rest } = { ...known, uncaught, complaints, network };
+    for (const line of [rest, ...last]) console.log(JSON.stringify(line));
   }
 
   /** Connects and joins in one task, so that the channels are part of the opening. */
