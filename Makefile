@@ -6,6 +6,8 @@ SHELL := /bin/bash
 CONFIG ?= config/dev.toml
 SDK := client-js/dist/throughline.iife.js
 CERTIFICATE := target/tls
+# The debug server, with the features that crates have beside a test: as `cargo test` leaves it, nothing is compiled again.
+SERVER := cargo build --bin throughline --test cli
 
 .PHONY: help
 help: ## Says what each command does
@@ -38,31 +40,31 @@ test-client: sdk
 .PHONY: test-browser
 test-browser: sdk ## Drives real pages in Chromium against a real server
 	scripts/setup.sh chromium
-	cargo build
+	$(SERVER)
 	cd client-js && npm run test:browser
 
 .PHONY: test-gauntlet
 test-gauntlet: sdk ## Goes through real proxies: the core of the gauntlet, in networks of their own
 	scripts/setup.sh chromium redis haproxy nginx squid privoxy varnish modsecurity namespaces
-	cargo build
+	$(SERVER)
 	node tests/gauntlet/run.js --core
 
 .PHONY: gauntlet
 gauntlet: sdk ## Goes through every proxy, and writes the table of docs/PROXIES.md (CELLS="a b" runs some, VERBOSE=1 shows all, SHOTS=1 also takes a picture of /diagnose in each)
 	scripts/setup.sh chromium redis gauntlet
-	cargo build
+	$(SERVER)
 	node tests/gauntlet/run.js $(if $(CELLS),$(CELLS),--write)
 
 .PHONY: test-browser-fleet
 test-browser-fleet: sdk ## The same against three nodes on one Redis, behind HAProxy that sends each request to the next
 	scripts/setup.sh redis haproxy chromium
-	cargo build
+	$(SERVER)
 	scripts/fleet.sh config/dev.toml npm --prefix client-js run test:browser
 
 .PHONY: test-fleet
 test-fleet: ## The integration suite against such a fleet
 	scripts/setup.sh node redis haproxy
-	cargo build
+	$(SERVER)
 	# Not those of what HAProxy itself reads or joins: heads that are wrong, writes of their own.
 	scripts/fleet.sh tests/support/suite.toml cargo test --test it -- --skip limits::a_head_above \
 	  --skip limits::requests_that_could_be_read --skip streams::a_filler_follows_each_write
