@@ -85,9 +85,9 @@ fmt: client-js/node_modules ## Formats both languages
 	cd client-js && npx biome check --write .
 
 .PHONY: faults
-faults: ## Breaks nodes, Redis and what is between them in every way; prints a row for each
+faults: ## Breaks nodes, Redis and what is between them in every way, and writes the table of docs/BENCHMARKS.md (ONLY="nodes:: herd::" runs some)
 	scripts/setup.sh redis haproxy nginx
-	cargo test --test faults -- --include-ignored --test-threads 1 --nocapture
+	scripts/faults.sh $(ONLY)
 
 .PHONY: bench
 bench: ## Measures the server beside a floor server, and fleets on one Redis, and prints tables

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
 
+use crate::harness::table::Row;
 use crate::support::client::{Client, PATIENCE, Transport};
 use crate::support::fleet::Node;
 use crate::support::history::History;
@@ -92,11 +93,15 @@ async fn a_herd_that_moves_to_another_node_is_back_within_its_time_and_thirty_se
         moved += usize::from(client.rebuilt + client.lost == 0);
     }
     let (took, refused) = (last - began, takes.servers().metric(REFUSED).await);
-    println!(
-        "| 39 {MANY} sessions cut at once, one node takes {RATE}/s | moved {moved} | rebuilt {rebuilt} | \
-         lost {lost} | refused and told when {refused} | all back after {:.1} s |",
-        took.as_secs_f64()
-    );
+    let row = Row {
+        fault: format!("39 {MANY} sessions cut at once, one node takes {RATE} a second"),
+        healed: Some(took),
+        more: format!(
+            "{moved} sessions moved, {rebuilt} rebuilt, {lost} lost; {refused} times refused and told when"
+        ),
+        ..Row::default()
+    };
+    row.keep();
     assert_eq!((moved, rebuilt, lost), (MANY / 2, MANY as u64 / 2, 0));
     let least = Duration::from_secs((MANY / RATE - 1) as u64);
     assert!(refused > 0.0 && took + Duration::from_secs(1) >= least, "nobody was held back");

@@ -52,15 +52,12 @@ async fn killed(plan: Plan) {
     let mut stage = Stage::with(&vec![redis.url(); 3], &plan).await;
     stage.run(2 * SECOND).await;
     let (ghosts, nearly) = stage.kill_with_clients(0).await;
-    println!(
-        "kill -9 of 1 node of 3, {} sessions, {} publishes/s: 99 % went on after {:.1} s; the last \
-         member without a client left after {:.1} s",
-        plan.sessions,
-        plan.per_second,
+    let more = format!(
+        "99 % went on after {:.1} s, the last member without a client left after {:.1} s",
         nearly.as_secs_f64(),
         ghosts.as_secs_f64()
     );
-    stage.finish("1 kill -9 of a node").await;
+    stage.finish_with(&format!("1 kill -9 of 1 of 3 nodes, {}", plan.words()), &more).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +112,7 @@ async fn a_node_that_drains_loses_nothing_and_ends_in_time() {
     let redis = Redis::start();
     let stage = Stage::with(&vec![redis.url(); 3], &many()).await;
     assert!(stage.fleet.nodes[0].drain().await.success());
-    stage.finish("3 SIGTERM of a node, 300 sessions").await;
+    stage.finish(&format!("3 SIGTERM of a node, {}", many().words())).await;
 }
 
 async fn rolling(plan: Plan) {
@@ -126,7 +123,7 @@ async fn rolling(plan: Plan) {
         node.restart();
         node.wait_until_ready().await;
     }
-    stage.finish(&format!("4 rolling restart of 3 nodes, {} sessions", plan.sessions)).await;
+    stage.finish(&format!("4 rolling restart of 3 nodes, {}", plan.words())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::harness::table::Row;
 use crate::support::client::{Client, Transport};
 use crate::support::fleet::Fleet;
 use crate::support::history::History;
@@ -56,11 +57,13 @@ async fn are_told(name: &str, redis: &Redis, fault: impl FnOnce()) {
         of
     });
     let told = futures::future::join_all(told).await;
-    println!(
-        "| {name}, idle readers | gaps told {} | the last after {:.1} s |",
-        told.iter().map(Vec::len).sum::<usize>(),
-        began.elapsed().as_secs_f64()
-    );
+    let row = Row {
+        fault: format!("{name}, idle readers"),
+        gaps: Some(told.iter().map(Vec::len).sum()),
+        healed: Some(began.elapsed()),
+        ..Row::default()
+    };
+    row.keep();
     let mut all = channels.clone();
     all.sort();
     assert!(told.iter().all(|of| *of == all), "each is told once of each channel: {told:?}");

@@ -7,6 +7,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::harness::load::Plan;
 use crate::harness::stage::{NODES, Stage};
+use crate::harness::table::Row;
 use crate::support::redis::{Options, Redis};
 use crate::support::shim::{Cut, Shim, Weather};
 
@@ -90,7 +91,7 @@ async fn fault(
     }
 }
 
-async fn history(seed: u64) {
+async fn history(seed: u64) -> Row {
     println!("THROUGHLINE_FAULTS_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let redis = Redis::with(Options::new().append_only("always"));
@@ -100,7 +101,9 @@ async fn history(seed: u64) {
         faults.push(fault((&stage, &redis, &shims), &mut loses, &mut rng).await);
         stage.run(up_to(2_000, &mut rng)).await;
     }
-    stage.finish(&format!("random {seed}: {}", faults.join(", "))).await;
+    let row = stage.judge(&format!("random history {seed}: {}", faults.join(", "))).await;
+    println!("{}", row.line());
+    row
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,7 +117,11 @@ async fn no_random_history_of_the_real_system_is_condemned() {
             (first..first + HISTORIES).collect()
         }
     };
+    let mut rows = Vec::new();
     for seed in seeds {
-        history(seed).await;
+        rows.push(history(seed).await);
     }
+    let all = Row::sum(&format!("{} random histories of 1 to 3 faults each", rows.len()), &rows);
+    all.keep();
+    all.assert();
 }

@@ -49,6 +49,13 @@ impl Default for Plan {
     }
 }
 
+impl Plan {
+    /// Its size in words.
+    pub fn words(&self) -> String {
+        format!("{} sessions, {} publishes a second", self.sessions, self.per_second)
+    }
+}
+
 /// How long it took until readers had what was published after the fault.
 pub struct Healed {
     /// 99 of 100 readers.

@@ -4,4 +4,5 @@
 pub mod load;
 pub mod publishers;
 pub mod stage;
+pub mod table;
 pub mod tracker;

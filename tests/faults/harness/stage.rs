@@ -1,17 +1,16 @@
 //! A scenario: a fleet under load, a fault, and one row of figures.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::load::{Load, Plan, troubles};
+use super::table::Row;
 use super::tracker::Tracker;
-use crate::support::checker::{assert_survives, check_faults};
 use crate::support::client::{Client, Transport};
 use crate::support::fleet::Fleet;
-use crate::support::history::{Outcome, Record};
+use crate::support::history::Record;
 use crate::support::redis::Redis;
 use crate::support::server::Setup;
 use crate::support::shim::Shim;
@@ -118,56 +117,37 @@ impl Stage {
         self.load.history.add(Record::LossEnds { ch });
     }
 
-    /// The fault is over: waits until all is well again, prints the row and judges what was seen.
-    pub async fn finish(mut self, fault: &str) {
+    /// The fault is over: waits until all is well again, keeps the row and judges what was seen.
+    pub async fn finish(self, fault: &str) {
+        self.finish_with(fault, "").await;
+    }
+
+    /// The same with what else was measured.
+    pub async fn finish_with(self, fault: &str, more: &str) {
+        let mut row = self.judge(fault).await;
+        let others = std::mem::take(&mut row.more);
+        let more = [more, &others].into_iter().filter(|text| !text.is_empty());
+        row.more = more.collect::<Vec<_>>().join("; ");
+        row.keep();
+        row.assert();
+    }
+
+    /// Waits until all is well again, and says what it came to.
+    pub async fn judge(mut self, fault: &str) -> Row {
         let healed = self.load.heal(&mut self.tracker).await;
         let (history, figures) = (self.load.history.clone(), self.load.figures.clone());
         let clients = self.load.finish(&mut self.tracker).await;
         let records = history.records();
-        let count = |wanted: fn(&Record) -> bool| records.iter().filter(|r| wanted(r)).count();
-        let stored = records.iter().filter_map(|record| match record {
-            Record::Answered { id, outcome: Outcome::Stored(..), .. } => Some(id),
-            _ => None,
-        });
-        let violations = check_faults(&records);
-        let broken = |clause: &str| violations.iter().filter(|v| v.clause == clause).count();
         let rebuilt: u64 = clients.iter().map(|client| client.rebuilt).sum();
         let lost: u64 = clients.iter().map(|client| client.lost).sum();
-        let (unknown, refused, slowest) = troubles(&figures);
-        println!(
-            "| {fault} | published {} | delivered {} | acknowledged and lost {} | repeated {} | gaps {} | healed {:.1} s, 99 % {:.1} s | \
-             sessions rebuilt {rebuilt}, lost {lost} | unknown {unknown}, refused {refused}, slowest answer {slowest} ms |",
-            stored.collect::<HashSet<_>>().len(),
-            count(|r| matches!(r, Record::Delivered { .. })),
-            acknowledged_and_gone(&records),
-            broken("D2") + broken("P3"),
-            count(|r| matches!(r, Record::Gap { .. })),
-            healed.all.as_secs_f64(),
-            healed.nearly.as_secs_f64(),
-        );
-        assert_survives(&records);
-        assert_eq!(healed.behind, 0, "readers of channels were not there in time");
-        assert_eq!(lost, 0, "sessions did not go on");
+        Row {
+            nearly: Some(healed.nearly),
+            healed: Some(healed.all),
+            publishers: Some(troubles(&figures)),
+            more: if rebuilt > 0 { format!("{rebuilt} sessions rebuilt") } else { String::new() },
+            ..Row::of(fault, &records)
+        }
+        .unless(healed.behind == 0, "readers of channels were not there in time")
+        .unless(lost == 0, "sessions did not go on")
     }
-}
-
-/// Publishes to durable channels that were acknowledged and are not in the log in the end.
-fn acknowledged_and_gone(records: &[Record]) -> usize {
-    let logged: HashSet<_> = records
-        .iter()
-        .filter_map(|record| match record {
-            Record::Logged { id, .. } => Some(id),
-            _ => None,
-        })
-        .collect();
-    let acknowledged: HashSet<_> = records
-        .iter()
-        .filter_map(|record| match record {
-            Record::Answered { ch, id, outcome: Outcome::Stored(..), .. } => {
-                ch.starts_with("chat:").then_some(id)
-            }
-            _ => None,
-        })
-        .collect();
-    acknowledged.difference(&logged).count()
 }
