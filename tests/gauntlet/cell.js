@@ -5,10 +5,11 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { judge } from "./lib/judge.js";
 import * as parts from "./lib/parts.js";
+import { limit } from "./lib/table.js";
+import { compared, often } from "./lib/visits.js";
 
-/** Transports, best first. */
-const RANK = ["websocket", "stream", "sse", "poll"];
 /** Messages each way. */
 const COUNT = 20;
 /** Ports of a network where nobody else is. */
@@ -26,15 +27,6 @@ const id = process.argv[2];
 const folder = `${parts.ROOT}tests/gauntlet/cells/${id}`;
 const cell = JSON.parse(readFileSync(`${folder}/cell.json`, "utf8"));
 const run = mkdtempSync(`${tmpdir()}/gauntlet-`);
-
-const clean = (numbers) => {
-  const distinct = new Set(numbers);
-  return {
-    count: distinct.size,
-    repeated: numbers.length - distinct.size,
-    disordered: numbers.filter((n, at) => at > 0 && n < numbers[at - 1]).length,
-  };
-};
 
 async function servers() {
   const settings = {};
@@ -69,8 +61,9 @@ function address(gateway) {
 async function open(base) {
   const pagePort = await parts.serve(base);
   const forward = cell.way === "forward" ? { port: PORT, scheme: cell.scheme } : null;
-  const browser = await parts.browser(pagePort, forward);
-  const page = await browser.newPage({ ignoreHTTPSErrors: true });
+  const trusted = cell.untrusted ? readFileSync(`${run}/tls/gateway.spki`, "utf8").trim() : null;
+  const browser = await parts.browser(pagePort, forward, trusted);
+  const page = await browser.newPage({ ignoreHTTPSErrors: !cell.untrusted });
   const requests = [];
   const told = (what) => requests.length < 400 && requests.push(what);
   page.on("requestfailed", (request) =>
@@ -111,17 +104,21 @@ async function connected(page) {
   });
 }
 
+/** Where nobody gets through at first: what is said of it, then the way is opened. */
+async function opened(page, middle, env, result) {
+  await parts.pause(cell.switch.afterMs);
+  result.named = await page.evaluate(() => gauntlet.diagnose());
+  const { firstMs, state, notes } = await page.evaluate(() => gauntlet.seen());
+  result.before = { firstMs, state, errors: notes.filter(({ kind }) => kind === "error") };
+  await middle.stop();
+  await parts.between(folder, cell.switch.script, env);
+  result.openedMs = await page.evaluate(() => gauntlet.now());
+}
+
 async function play(page, one, middle, env, result) {
   result.pageMs = await page.evaluate(() => gauntlet.roundTrip());
   await page.evaluate(() => gauntlet.connect());
-  if (cell.switch) {
-    await parts.pause(cell.switch.afterMs);
-    const { firstMs, state, notes } = await page.evaluate(() => gauntlet.seen());
-    result.before = { firstMs, state, errors: notes.filter(({ kind }) => kind === "error") };
-    await middle.stop();
-    await parts.between(folder, cell.switch.script, env);
-    result.switchedMs = cell.switch.afterMs;
-  }
+  if (cell.switch) await opened(page, middle, env, result);
   result.connected = (await connected(page)) !== null;
   if (!result.connected) return 0;
   await exchange(page, one.base, 0, COUNT, 30, MESSAGES_MS);
@@ -137,27 +134,19 @@ async function play(page, one, middle, env, result) {
   return COUNT + more;
 }
 
-/** What was lost, repeated and out of order, of what was published both ways. */
-function judge(result, seen, stored, published) {
-  const down = clean(seen.got.down);
-  const up = clean(stored);
-  const echo = clean(seen.got.up);
-  result.lost = published * 3 - down.count - up.count - echo.count;
-  result.repeated = down.repeated + up.repeated + echo.repeated;
-  result.disordered = down.disordered + up.disordered + echo.disordered;
-  const { notes, state, transport, firstMs, refused } = seen;
-  Object.assign(result, { notes, state, transport, firstMs, refused });
-  const states = notes.filter(({ kind, transport: on }) => kind === "state" && on);
-  const rank = ({ transport: on }) => RANK.indexOf(on);
-  const best = states.reduce((one, next) => (rank(next) < rank(one) ? next : one), states[0]);
-  result.bestMs = best?.at ?? null;
-  result.best = best?.transport ?? null;
-}
-
 /** What the proxy notes of its requests, where it does: the last 60 lines. */
 function accessLog() {
   const file = `${run}/access.log`;
   return existsSync(file) ? readFileSync(file, "utf8").trimEnd().split("\n").slice(-60) : [];
+}
+
+/** Comes back to the page where times are judged. */
+async function measure(page, result) {
+  if (limit(cell) === null && !cell.compare) return;
+  await page.evaluate(() => gauntlet.close());
+  const { pageMs, firstMs } = result;
+  Object.assign(result, await often(page, { pageMs, firstMs }));
+  if (cell.compare) result.compared = await compared(page);
 }
 
 /** What the page for help desks says in this network; its picture lies beside the result. */
@@ -184,7 +173,8 @@ async function main() {
   try {
     const published = await play(page, one, middle, env, result);
     const seen = await page.evaluate(() => gauntlet.seen());
-    judge(result, seen, await parts.retained(one.base, "chat:up"), published);
+    Object.assign(result, judge(seen, await parts.retained(one.base, "chat:up"), published));
+    if (result.connected) await measure(page, result);
     if (process.env.SHOTS) result.diagnosis = await diagnosed(page, address(one));
   } finally {
     Object.assign(result, { requests, log: middle.log(), access: accessLog() });

@@ -4,7 +4,7 @@
  */
 /** @param {string} base */
 export function install(base) {
-  const { performance } = globalThis;
+  const { localStorage, performance, sessionStorage, WebSocket } = globalThis;
   const notes = [];
   const got = { first: [], up: [], down: [] };
   const note = (kind, more) =>
@@ -27,6 +27,35 @@ export function install(base) {
         if (turn === 2) return Math.round(performance.now() - start);
       }
     },
+    /** A visit that starts with nothing known, or with what the one before has left. */
+    forget() {
+      localStorage.clear();
+      sessionStorage.clear();
+    },
+    /** ms until a plain WebSocket, without any library, brings the first event. */
+    raw() {
+      const start = performance.now();
+      const socket = new WebSocket(`${base.replace("http", "ws")}/realtime/raw/ws`);
+      const subs = [{ ch: "chat:first", since: "0" }];
+      return new Promise((resolve, reject) => {
+        socket.onopen = () => socket.send(JSON.stringify({ l: "open", v: 1, ack: false, subs }));
+        socket.onerror = () => reject(new Error("no WebSocket"));
+        socket.onmessage = ({ data }) => {
+          if (JSON.parse(data).t !== "event") return;
+          resolve(Math.round(performance.now() - start));
+          socket.close();
+        };
+      });
+    },
+    /** What the diagnosis finds here: its codes. */
+    async diagnose() {
+      const { diagnose } = await import("/diagnose.mjs");
+      return (await diagnose(`${base}/realtime`)).findings.map(({ code }) => code);
+    },
+    close() {
+      client.close();
+    },
+    now: () => Math.round(performance.now() - began),
     connect() {
       began = performance.now();
       client = globalThis.Throughline.connect(`${base}/realtime`);

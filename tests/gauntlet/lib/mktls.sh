@@ -11,3 +11,5 @@ openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=Inspection CA" \
   -addext "basicConstraints=critical,CA:TRUE" -addext "keyUsage=critical,keyCertSign,cRLSign" \
   -keyout mitm.key -out mitm.crt
 cat mitm.key mitm.crt >mitm.pem
+openssl x509 -in gateway.crt -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary \
+  | base64 >gateway.spki

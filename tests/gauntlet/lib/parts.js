@@ -95,22 +95,28 @@ export async function between(folder, script, env) {
 
 /** The page: another origin than the gateway's, really loaded. Answers its address. */
 export async function serve(base) {
-  const sdk = readFileSync(`${ROOT}client-js/dist/throughline.iife.js`, "utf8");
+  const built = (name) => readFileSync(`${ROOT}client-js/dist/throughline.${name}`, "utf8");
+  const sdk = built("iife.js");
   const html = `<!doctype html><meta charset="utf-8"><title>gauntlet</title>
 <script>${sdk}</script><script>(${install})(${JSON.stringify(base)})</script>`;
-  const server = http.createServer((_, response) => {
-    response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(html);
+  const server = http.createServer(({ url }, response) => {
+    const isModule = url === "/diagnose.mjs";
+    const type = isModule ? "text/javascript" : "text/html; charset=utf-8";
+    response.writeHead(200, { "content-type": type });
+    response.end(isModule ? built("diagnose.mjs") : html);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return server.address().port;
 }
 
-/** A browser, with a proxy where the cell has a forward one. */
-export async function browser(pagePort, forward) {
+/** A browser, with a proxy where the cell has a forward one. It vouches for `trusted` keys, or for any. */
+export async function browser(pagePort, forward, trusted) {
   const { chromium } = createRequire(`${ROOT}client-js/package.json`)("playwright-core");
   const args = [
     "--no-sandbox",
-    "--ignore-certificate-errors",
+    trusted
+      ? `--ignore-certificate-errors-spki-list=${trusted}`
+      : "--ignore-certificate-errors",
     "--disable-features=AsyncDns,UseDnsHttpsSvcb",
   ];
   if (forward) {

@@ -167,6 +167,16 @@ function slow(client, out) {
   });
 }
 
+/** 50 ms each way; a connection costs a round trip more before its first byte is there. */
+function far(client, out) {
+  let openMs = 100;
+  client.on("data", (part) => {
+    setTimeout(() => out.write(part), 50 + openMs);
+    openMs = 0;
+  });
+  out.on("data", (part) => setTimeout(() => client.write(part), 50));
+}
+
 /** A reset after 8 kB in either direction. */
 function quota(client, out) {
   let bytes = 0;
@@ -185,5 +195,6 @@ if (policy === "tcp") {
     out.pipe(client);
   });
 } else if (policy === "slow") tcp(slow);
+else if (policy === "far") tcp(far);
 else if (policy === "quota") tcp(quota);
 else relay();

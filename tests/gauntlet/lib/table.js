@@ -16,7 +16,8 @@ const STORED = new Set([
   "compressed",
 ]);
 
-function limit({ class: kind, limitMs }) {
+/** ms above the page's own round trip; null where nothing is promised. */
+export function limit({ class: kind, limitMs }) {
   return limitMs ?? LIMITS_MS[kind] ?? (STORED.has(kind) ? STORED_MS : null);
 }
 
@@ -34,6 +35,8 @@ export function verdict(cell, result) {
   if (result.lost > 0) faults.push(`${result.lost} lost`);
   if (result.repeated > 0) faults.push(`${result.repeated} repeated`);
   if (result.disordered > 0) faults.push(`${result.disordered} out of order`);
+  const { names } = cell.switch ?? {};
+  if (names && !result.named?.includes(names)) faults.push(`named ${result.named ?? "nothing"}`);
   return faults;
 }
 
@@ -44,7 +47,12 @@ export function header() {
 }
 
 /** Whether the time was met: a word, or nothing where there is no limit. */
-function met(cell, { firstMs, pageMs }) {
+function met(cell, { firstMs, pageMs, compared, openedMs }) {
+  if (openedMs) return `${firstMs - openedMs} after the way was opened`;
+  if (compared) {
+    const { cold, warm, raw } = compared;
+    return `${cold} the first time, ${warm} then, ${raw} a plain WebSocket`;
+  }
   const most = limit(cell);
   if (most === null || firstMs === null || firstMs === undefined) return "";
   const above = firstMs - (pageMs ?? 0);

@@ -1,0 +1,2 @@
+render open.conf
+exec squid -N -f "$RUN/open.conf"

@@ -1,0 +1,2 @@
+bump
+with_squid
