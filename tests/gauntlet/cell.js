@@ -45,7 +45,7 @@ function environment([one, other]) {
   return {
     PORT: `${PORT}`,
     PORT2: `${PORT + 1}`,
-    ORIGIN_PORT: `${cell.tls && cell.way === "reverse" ? TLS_PORT : one.port}`,
+    ORIGIN_PORT: `${cell.tls && cell.way === "reverse" && !cell.plainOrigin ? TLS_PORT : one.port}`,
     ORIGIN_B_PORT: `${other.port}`,
     RUN: run,
     TLS: `${run}/tls`,
@@ -53,7 +53,8 @@ function environment([one, other]) {
 }
 
 function address(gateway) {
-  if (cell.way === "reverse") return `${cell.tls ? "https" : "http"}://127.0.0.1:${PORT}`;
+  const { host = "127.0.0.1" } = cell;
+  if (cell.way === "reverse") return `${cell.tls ? "https" : "http"}://${host}:${PORT}`;
   return cell.tls ? `https://127.0.0.1:${TLS_PORT}` : gateway.base;
 }
 
@@ -79,15 +80,19 @@ async function open(base) {
   });
   page.on("console", (message) => told(`console: ${message.text()}`));
   page.on("pageerror", (error) => told(`error: ${error.message}`));
-  await page.goto(`http://127.0.0.1:${pagePort}/`);
+  if (cell.sameOrigin) await page.addInitScript({ content: parts.script(base) });
+  await page.goto(cell.sameOrigin ? `${base}/health` : `http://127.0.0.1:${pagePort}/`);
   return { page, requests };
 }
 
-/** Numbered messages both ways, until all have come or time is up. */
+/** Numbered messages both ways, some of them large where the cell says so, until all have come or time is up. */
 async function exchange(page, base, from, count, every, ms) {
-  await page.evaluate(([first, many]) => gauntlet.publish(first, many), [from, count]);
+  const { padBytes = 0 } = cell;
+  const three = [from, count, padBytes];
+  await page.evaluate(([first, many, bytes]) => gauntlet.publish(first, many, bytes), three);
   for (let n = from; n < from + count; n += 1) {
-    await parts.publish(base, "chat:down", { n });
+    const more = n % 10 === 5 && { pad: "x".repeat(padBytes) };
+    await parts.publish(base, "chat:down", { n, ...more });
     await parts.pause(every);
   }
   await parts.until(ms, async () => {

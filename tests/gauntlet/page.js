@@ -73,11 +73,12 @@ export function install(base) {
         });
       }
     },
-    publish(from, count) {
+    /** Numbered messages; each tenth is larger by `padBytes`. */
+    publish(from, count, padBytes) {
       for (let n = from; n < from + count; n += 1) {
         client
           .channel("chat:up")
-          .publish({ n })
+          .publish({ n, ...(n % 10 === 5 && { pad: "x".repeat(padBytes) }) })
           .catch(({ code }) => {
             refused += 1;
             note("publish refused", { n, code });

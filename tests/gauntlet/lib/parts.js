@@ -93,12 +93,16 @@ export async function between(folder, script, env) {
   };
 }
 
+const built = (name) => readFileSync(`${ROOT}client-js/dist/throughline.${name}`, "utf8");
+
+/** What runs in the page: the client, and what watches it. */
+export function script(base) {
+  return `${built("iife.js")}\nglobalThis.Throughline = Throughline;\n(${install})(${JSON.stringify(base)})`;
+}
+
 /** The page: another origin than the gateway's, really loaded. Answers its address. */
 export async function serve(base) {
-  const built = (name) => readFileSync(`${ROOT}client-js/dist/throughline.${name}`, "utf8");
-  const sdk = built("iife.js");
-  const html = `<!doctype html><meta charset="utf-8"><title>gauntlet</title>
-<script>${sdk}</script><script>(${install})(${JSON.stringify(base)})</script>`;
+  const html = `<!doctype html><meta charset="utf-8"><title>gauntlet</title><script>${script(base)}</script>`;
   const server = http.createServer(({ url }, response) => {
     const isModule = url === "/diagnose.mjs";
     const type = isModule ? "text/javascript" : "text/html; charset=utf-8";
@@ -114,9 +118,7 @@ export async function browser(pagePort, forward, trusted) {
   const { chromium } = createRequire(`${ROOT}client-js/package.json`)("playwright-core");
   const args = [
     "--no-sandbox",
-    trusted
-      ? `--ignore-certificate-errors-spki-list=${trusted}`
-      : "--ignore-certificate-errors",
+    trusted ? `--ignore-certificate-errors-spki-list=${trusted}` : "--ignore-certificate-errors",
     "--disable-features=AsyncDns,UseDnsHttpsSvcb",
   ];
   if (forward) {

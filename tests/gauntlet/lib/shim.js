@@ -2,8 +2,11 @@
  * Middleboxes that no software at hand behaves like: a reverse proxy from PORT to ORIGIN_PORT.
  * `node shim.js POLICY [--upgrade=pass|refuse|hang]`.
  */
+import { readFileSync } from "node:fs";
 import http from "node:http";
+import http2 from "node:http2";
 import net from "node:net";
+import { far, maxFrame, quota, slow } from "./tcp.js";
 
 const [policy = "plain", upgrade = "--upgrade=pass"] = process.argv.slice(2);
 const PORT = Number(process.env.PORT);
@@ -102,6 +105,54 @@ const POLICIES = {
     method === "POST" ? streamed(from, to) : stored(from, to, Infinity),
 };
 
+/** Each POST reaches the gateway twice: what it answered first is lost on the way. */
+function repeating() {
+  const send = ({ method, url: path, headers }, body, onAnswer) => {
+    const again = { ...headers, connection: "close", "content-length": body.length };
+    const out = http.request({ ...ORIGIN, method, path, headers: again }, onAnswer);
+    out.end(body);
+    return out;
+  };
+  const server = http.createServer(async (request, response) => {
+    const parts = [];
+    for await (const part of request) parts.push(part);
+    const body = Buffer.concat(parts);
+    const hand = () => {
+      const out = send(request, body, (answer) => streamed(answer, response));
+      out.on("error", () => response.destroy());
+      response.on("close", () => out.destroy());
+    };
+    if (request.method !== "POST") return hand();
+    const first = send(request, body, () => {
+      first.destroy();
+      hand();
+    });
+    first.on("error", () => undefined);
+  });
+  server.on("upgrade", (_, client) => client.resetAndDestroy());
+  server.requestTimeout = 0;
+  server.listen(PORT, "127.0.0.1");
+}
+
+/** HTTP/2 alone, over TLS: no Upgrade, no extended CONNECT. */
+function onlyH2() {
+  const { TLS } = process.env;
+  const key = readFileSync(`${TLS}/gateway.key`);
+  const cert = readFileSync(`${TLS}/gateway.crt`);
+  const server = http2.createSecureServer({ key, cert, allowHTTP1: false }, (request, response) => {
+    const { method, url: path } = request;
+    const plain = Object.entries(request.headers).filter(([name]) => !name.startsWith(":"));
+    const headers = { ...Object.fromEntries(plain), host: request.authority, connection: "close" };
+    const out = http.request({ ...ORIGIN, method, path, headers }, (answer) => {
+      streamed(answer, response);
+    });
+    out.on("error", () => response.stream?.close());
+    response.on("close", () => out.destroy());
+    request.pipe(out);
+  });
+  server.listen(PORT, "127.0.0.1");
+}
+
 function relay() {
   const apply = POLICIES[policy];
   if (!apply) throw new Error(`no policy ${policy}`);
@@ -156,39 +207,6 @@ function tcp(onConnection) {
   server.listen(PORT, "127.0.0.1");
 }
 
-/** 300 ms each way, and 16 kbit/s down. */
-function slow(client, out) {
-  let free = 0;
-  client.on("data", (part) => setTimeout(() => out.write(part), 300));
-  out.on("data", (part) => {
-    const now = Date.now();
-    free = Math.max(free, now) + part.length / 2;
-    setTimeout(() => client.write(part), 300 + free - now);
-  });
-}
-
-/** 50 ms each way; a connection costs a round trip more before its first byte is there. */
-function far(client, out) {
-  let openMs = 100;
-  client.on("data", (part) => {
-    setTimeout(() => out.write(part), 50 + openMs);
-    openMs = 0;
-  });
-  out.on("data", (part) => setTimeout(() => client.write(part), 50));
-}
-
-/** A reset after 8 kB in either direction. */
-function quota(client, out) {
-  let bytes = 0;
-  const count = (part, to) => {
-    bytes += part.length;
-    if (bytes > 8_000) return client.resetAndDestroy();
-    to.write(part);
-  };
-  client.on("data", (part) => count(part, out));
-  out.on("data", (part) => count(part, client));
-}
-
 if (policy === "tcp") {
   tcp((client, out) => {
     client.pipe(out);
@@ -197,4 +215,7 @@ if (policy === "tcp") {
 } else if (policy === "slow") tcp(slow);
 else if (policy === "far") tcp(far);
 else if (policy === "quota") tcp(quota);
+else if (policy === "max-frame") tcp(maxFrame);
+else if (policy === "repeating") repeating();
+else if (policy === "only-h2") onlyH2();
 else relay();

@@ -1,1 +1,1 @@
-with_haproxy
+with_shim repeating

@@ -1,0 +1,2 @@
+render open.cfg
+exec haproxy -db -f "$RUN/open.cfg"

@@ -1,0 +1,2 @@
+python3 "$cell/full.py" "$PORT" &
+with_shim tcp

@@ -1,0 +1,1 @@
+with_shim max-frame
