@@ -66,7 +66,12 @@ async function open(base) {
   const browser = await parts.browser(pagePort, forward, trusted);
   const page = await browser.newPage({ ignoreHTTPSErrors: !cell.untrusted });
   const requests = [];
-  const told = (what) => requests.length < 400 && requests.push(what);
+  const start = performance.now();
+  const told = (what) => {
+    const at = Math.round(performance.now() - start);
+    if (requests.length < 400) requests.push(`${at} ${what}`);
+  };
+  page.on("request", (request) => told(`${request.method()} ${request.url()}`));
   page.on("requestfailed", (request) =>
     told(`${request.method()} ${request.url()} failed: ${request.failure()?.errorText}`),
   );

@@ -1,13 +1,21 @@
 /** What boxes do to a connection of which they do not know what is spoken on it. */
 
+/** Bytes that come at once on a slow line. */
+const SEGMENT_BYTES = 500;
+
 /** 300 ms each way, and 16 kbit/s down. */
 export function slow(client, out) {
   let free = 0;
   client.on("data", (part) => setTimeout(() => out.write(part), 300));
-  out.on("data", (part) => {
+  const down = (part) => {
     const now = Date.now();
     free = Math.max(free, now) + part.length / 2;
     setTimeout(() => client.write(part), 300 + free - now);
+  };
+  out.on("data", (part) => {
+    for (let at = 0; at < part.length; at += SEGMENT_BYTES) {
+      down(part.subarray(at, at + SEGMENT_BYTES));
+    }
   });
 }
 
