@@ -96,8 +96,9 @@ bench: ## Measures the server beside a floor server, and fleets on one Redis, an
 	cargo bench --bench compare
 
 .PHONY: mutants
-mutants: ## Applies each hand-made mutant of the session; some test must kill it
-	scripts/mutants.sh
+mutants: ## Applies each hand-made mutant of the session and the backplane; some test must kill it (ONLY="redis/delivers-twice" runs some)
+	scripts/setup.sh redis
+	scripts/mutants.sh $(ONLY)
 
 .PHONY: fuzz
 fuzz: ## Fuzzes the codec and the session for a minute each (needs cargo-fuzz)

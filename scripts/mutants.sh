@@ -1,9 +1,11 @@
 #!/bin/sh
-# Proves that the session's tests would notice: each patch in tests/mutants breaks one rule, and the
-# tests must fail. Works on the last commit, in a tree of its own below target/. Prints a table; exits
-# non-zero if a mutant survives, does not apply or does not compile.
+# Proves that the tests would notice: each patch in tests/mutants breaks one rule, and the tests must
+# fail: those of the session, and for a patch in tests/mutants/redis those of the backplane. Works on
+# the last commit, in a tree of its own below target/. Prints a table; exits non-zero if a mutant
+# survives, does not apply or does not compile.
 #
-# usage: scripts/mutants.sh [name ...]     (names of patches without .patch; default all)
+# usage: scripts/mutants.sh [name ...]     (names of patches without .patch: page-need-not-follow,
+#                                           redis/delivers-twice; default all)
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 tree=$root/target/mutants
@@ -18,37 +20,51 @@ cd "$tree" || exit 2
 
 log=$CARGO_TARGET_DIR/mutants.log
 
-passes() {
-    cargo test --no-fail-fast --test session >"$log" 2>&1 &&
-        cargo test --lib session:: >>"$log" 2>&1
+# The suite that a patch is for.
+suite() {
+    case $1 in
+    redis/*) echo redis ;;
+    *) echo session ;;
+    esac
 }
 
-if ! passes; then
-    echo "the tests fail without any mutant; see $log" >&2
-    exit 2
-fi
+passes() {
+    case $1 in
+    redis) cargo test --test redis -- single:: faults:: >"$log" 2>&1 ;;
+    *)
+        cargo test --no-fail-fast --test session >"$log" 2>&1 &&
+            cargo test --lib session:: >>"$log" 2>&1
+        ;;
+    esac
+}
 
 if [ $# -eq 0 ]; then
-    set -- $(cd "$root/tests/mutants" && ls *.patch | sed 's/\.patch$//')
+    set -- $(cd "$root/tests/mutants" && ls *.patch redis/*.patch | sed 's/\.patch$//')
 fi
+for suite in $(for name in "$@"; do suite "$name"; done | sort -u); do
+    if ! passes "$suite"; then
+        echo "the tests of $suite fail without any mutant; see $log" >&2
+        exit 2
+    fi
+done
 bad=0
-printf '%-42s %-9s %s\n' mutant verdict 'first test that noticed'
+printf '%-44s %-9s %s\n' mutant verdict 'first test that noticed'
 for name in "$@"; do
     noticed=-
     if ! git apply "$root/tests/mutants/$name.patch" 2>/dev/null; then
         verdict='no patch'
         bad=1
-    elif ! cargo test --no-run --test session >"$log" 2>&1; then
+    elif ! cargo test --no-run --test "$(suite "$name")" >"$log" 2>&1; then
         verdict='no build'
         bad=1
-    elif passes; then
+    elif passes "$(suite "$name")"; then
         verdict=SURVIVED
         bad=1
     else
         verdict=killed
         noticed=$(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log" | head -n 1)
     fi
-    printf '%-42s %-9s %s\n' "$name" "$verdict" "$noticed"
+    printf '%-44s %-9s %s\n' "$name" "$verdict" "$noticed"
     git checkout --quiet -- .
 done
 exit $bad
