@@ -18,6 +18,7 @@ mod support;
 
 mod backplane;
 mod balancers;
+mod clients;
 mod counts;
 mod failover;
 mod harness;

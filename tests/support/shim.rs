@@ -9,7 +9,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use super::server::Servers;
@@ -40,6 +40,8 @@ pub struct Weather {
     pub bytes_per_second: usize,
     /// Whether new connections are reset at once.
     pub refuse: bool,
+    /// Whether what a new connection sends, if it is a POST, goes to one of the servers once more.
+    pub repeat: bool,
 }
 
 impl Weather {
@@ -59,6 +61,10 @@ struct State {
     /// Rises with each cut.
     cuts: u64,
     hard: bool,
+    /// How many connections came.
+    came: u64,
+    /// On so many of them, the first, nothing passes.
+    frozen: u64,
 }
 
 /// A shim: connections are carried until it is dropped.
@@ -82,8 +88,10 @@ impl Shim {
                     let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
                     continue;
                 }
-                let (to, changes) = (servers.pick(), changes.subscribe());
-                tokio::spawn(carry(client, to, changes));
+                let mut place = 0;
+                changes.send_modify(|state| (place, state.came) = (state.came, state.came + 1));
+                let again = changes.borrow().weather.repeat.then(|| servers.pick());
+                tokio::spawn(carry(client, servers.pick(), again, place, changes.subscribe()));
             }
         });
         Self { address, state, accepts: accepts.abort_handle() }
@@ -97,6 +105,17 @@ impl Shim {
     /// Changes what happens to what passes.
     pub fn weather(&self, weather: Weather) {
         self.state.send_modify(|state| state.weather = weather);
+    }
+
+    /// From here on nothing passes on the connections there are, as where a cable is pulled: new ones
+    /// are not touched.
+    pub fn freeze(&self) {
+        self.state.send_modify(|state| state.frozen = state.came);
+    }
+
+    /// What was held on them passes after all.
+    pub fn thaw(&self) {
+        self.state.send_modify(|state| state.frozen = 0);
     }
 
     /// Cuts every connection there is.
@@ -115,15 +134,27 @@ impl Drop for Shim {
     }
 }
 
-async fn carry(client: TcpStream, to: SocketAddr, mut changes: watch::Receiver<State>) {
+async fn carry(
+    client: TcpStream,
+    to: SocketAddr,
+    again: Option<SocketAddr>,
+    place: u64,
+    mut changes: watch::Receiver<State>,
+) {
     let Ok(server) = TcpStream::connect(to).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let again = match again {
+        Some(to) if is_post(&client).await => Some(repeat(to)),
+        _ => None,
+    };
     let before = changes.borrow().cuts;
     let (down, up) = (changes.clone(), changes.clone());
     let (client_reads, client_writes) = client.into_split();
     let (server_reads, server_writes) = server.into_split();
-    let upward = pass(client_reads, server_writes, up, |state| state.weather.stall_up);
-    let downward = pass(server_reads, client_writes, down, |state| state.weather.stall_down);
+    let stalls_up = move |state: &State| state.weather.stall_up || place < state.frozen;
+    let stalls_down = move |state: &State| state.weather.stall_down || place < state.frozen;
+    let upward = pass(client_reads, server_writes, again, up, stalls_up);
+    let downward = pass(server_reads, client_writes, None, down, stalls_down);
     let both = async { tokio::join!(upward, downward) };
     // What the wait returns borrows the state, which the halves read when they end.
     let cut = async { drop(changes.wait_for(|state| state.cuts > before).await) };
@@ -133,11 +164,36 @@ async fn carry(client: TcpStream, to: SocketAddr, mut changes: watch::Receiver<S
     }
 }
 
+async fn is_post(client: &TcpStream) -> bool {
+    let mut first = [0; 4];
+    matches!(client.peek(&mut first).await, Ok(4)) && first == *b"POST"
+}
+
+/// A second connection, on which what is sent here goes too; its answer is not read by anyone.
+fn repeat(to: SocketAddr) -> mpsc::UnboundedSender<Vec<u8>> {
+    let (sender, mut pieces) = mpsc::unbounded_channel::<Vec<u8>>();
+    tokio::spawn(async move {
+        let Ok(server) = TcpStream::connect(to).await else { return };
+        let (mut reads, mut writes) = server.into_split();
+        let sends = async move {
+            while let Some(piece) = pieces.recv().await {
+                if writes.write_all(&piece).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let mut nowhere = tokio::io::sink();
+        let _ = tokio::join!(sends, tokio::io::copy(&mut reads, &mut nowhere));
+    });
+    sender
+}
+
 async fn pass(
     mut from: OwnedReadHalf,
     to: OwnedWriteHalf,
+    again: Option<mpsc::UnboundedSender<Vec<u8>>>,
     mut changes: watch::Receiver<State>,
-    stalls: fn(&State) -> bool,
+    stalls: impl Fn(&State) -> bool,
 ) -> io::Result<()> {
     let mut guard = Ends { to, changes: changes.clone(), before: changes.borrow().cuts };
     let mut buffer = vec![0; 32 << 10];
@@ -154,6 +210,9 @@ async fn pass(
         let split = if split == 0 { read } else { split };
         for piece in buffer[..read].chunks(split) {
             guard.to.write_all(piece).await?;
+        }
+        if let Some(again) = &again {
+            let _ = again.send(buffer[..read].to_vec());
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::support::client::{Client, Transport};
 use crate::support::fleet::Fleet;
 use crate::support::history::Record;
 use crate::support::redis::Redis;
-use crate::support::server::Setup;
+use crate::support::server::{Servers, Setup};
 use crate::support::shim::Shim;
 
 /// One scenario at a time: side by side they would judge the machine.
@@ -20,6 +20,15 @@ static TURN: Mutex<()> = Mutex::const_new(());
 
 /// How many nodes there are.
 pub const NODES: usize = 3;
+
+fn setup() -> Setup {
+    Setup::suite()
+        .set("namespaces.chat.history.size", "100000")
+        .set("session.ping_visible", "'2s'")
+        // The contract's figures.
+        .set("session.grace", "'10s'")
+        .set("session.leaving_grace", "'2s'")
+}
 
 /// A fleet under load.
 pub struct Stage {
@@ -45,15 +54,28 @@ impl Stage {
 
     /// Starts a node over each of these engines, and this load, and waits until it flows.
     pub async fn with(engines: &[String], plan: &Plan) -> Self {
-        let setup = Setup::suite()
-            .set("namespaces.chat.history.size", "100000")
-            .set("session.ping_visible", "'2s'")
-            // The contract's figures.
-            .set("session.grace", "'10s'")
-            .set("session.leaving_grace", "'2s'");
         let turn = TURN.lock().await;
-        let fleet = Fleet::start(&setup, engines).await;
-        let load = Load::start(fleet.servers(), plan).await;
+        let fleet = Fleet::start(&setup(), engines).await;
+        let servers = fleet.servers();
+        Self::under(fleet, servers, plan, turn).await
+    }
+
+    /// The same where all that clients and publishers send comes by a shim.
+    pub async fn behind(engine: &str, plan: &Plan) -> (Self, Shim) {
+        let turn = TURN.lock().await;
+        let fleet = Fleet::start(&setup(), &vec![engine.to_owned(); NODES]).await;
+        let shim = Shim::before(&fleet.servers()).await;
+        let stage = Self::under(fleet, Servers::of(&[shim.address]), plan, turn).await;
+        (stage, shim)
+    }
+
+    async fn under(
+        fleet: Fleet,
+        servers: Servers,
+        plan: &Plan,
+        turn: MutexGuard<'static, ()>,
+    ) -> Self {
+        let load = Load::start(servers, plan).await;
         let mut stage = Self { fleet, load, tracker: Tracker::default(), _turn: turn };
         let healed = stage.load.heal(&mut stage.tracker).await;
         assert_eq!(healed.behind, 0, "the load does not flow before the fault");
