@@ -1,4 +1,4 @@
-//! What happens to a single Redis: FAULTS 8 to 14.
+//! What happens to a single Redis: FAULTS 8 to 14, 32, 36.
 
 use std::time::Duration;
 
@@ -104,6 +104,33 @@ async fn a_deleted_key_is_told_to_the_readers_of_its_channel_alone() {
     stage.finish("13 DEL of a key, SCRIPT FLUSH").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn keys_that_a_clock_of_redis_lets_run_out_at_once_are_told_to_every_reader() {
+    // spec: F1, R5
+    let redis = everysec();
+    let stage = Stage::start(&redis.url()).await;
+    // What a jump of its clock does to keys that are kept for a time.
+    let all =
+        "for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('PEXPIREAT', key, 1) end";
+    stage.losing(true, async || drop(redis.cli(&["EVAL", all, "0"]))).await;
+    assert!(redis.info("expired_keys") != "0" || redis.info("total_deleted_keys") != "0");
+    stage.finish("32 PEXPIREAT of every key").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_disk_that_is_full_loses_nothing_that_was_acknowledged() {
+    // spec: F3, F4, P2, R2
+    let redis = everysec();
+    let stage = Stage::start(&redis.url()).await;
+    redis.limit_files(Some(1));
+    stage.run(5 * SECOND).await;
+    assert_eq!(redis.info("aof_last_write_status"), "err");
+    redis.limit_files(None);
+    stage.finish("36 no room for the AOF for 5 s").await;
+}
+
 async fn stopped(time: Duration) {
     let redis = Redis::start();
     let stage = Stage::start(&redis.url()).await;
@@ -122,6 +149,13 @@ async fn a_redis_that_stands_still_shortly_loses_and_repeats_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
 async fn a_redis_that_stands_still_for_longer_than_leases_makes_nobody_leave() {
+    // spec: P2, P3, F3, R2
+    stopped(20 * SECOND).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_redis_that_stands_still_for_longer_than_leases_and_graces_makes_nobody_leave() {
     // spec: P2, P3, F3, R2
     stopped(30 * SECOND).await;
 }

@@ -40,7 +40,7 @@ async fn an_event_for_readers_on_three_nodes_is_one_command() {
     }
     let seen = monitor.take();
     let commands = of(&seen, &ch).len();
-    Row::counted("an event for 300 readers on 3 nodes", &format!("{commands} command"));
+    Row::counted("none: an event for 300 readers on 3 nodes", &format!("{commands} command"));
     assert_eq!(commands, 1, "{:#?}", of(&seen, &ch));
 }
 
@@ -57,7 +57,10 @@ async fn an_event_goes_to_the_nodes_that_have_readers_of_its_channel() {
     assert_eq!(client.data(&ch, 1).await, ["to one"]);
     let name = redis.cli(&["PUBSUB", "CHANNELS", &format!("*{ch}*")]);
     let nodes = redis.cli(&["PUBSUB", "NUMSUB", &name]).replace(&format!("{name}\n"), "");
-    Row::counted("an event for readers on 1 of 3 nodes", &format!("received by {nodes} node"));
+    Row::counted(
+        "none: an event for readers on 1 of 3 nodes",
+        &format!("received by {nodes} node"),
+    );
     assert_eq!(nodes, "1", "{name}");
 }
 
@@ -92,7 +95,7 @@ async fn idle_sessions_cost_redis_nothing() {
         counts.push(commands(&redis, Duration::from_secs(60)).await);
     }
     Row::counted(
-        "idle sessions on 3 nodes",
+        "none: idle sessions on 3 nodes",
         &format!("{} commands in 60 s with 100, {} with 10000", counts[0], counts[1]),
     );
     assert!(counts[1].abs_diff(counts[0]) * 20 <= counts[0], "{counts:?}");

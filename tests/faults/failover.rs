@@ -1,13 +1,19 @@
-//! What happens to a Redis of several servers: FAULTS 15 to 19.
+//! What happens to a Redis of several servers: FAULTS 15 to 19, 42.
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::harness::load::Plan;
 use crate::harness::stage::{NODES, Stage};
+use crate::harness::table::Row;
+use crate::support::fleet::Fleet;
 use crate::support::redis::cluster::Cluster;
 use crate::support::redis::sentinel::Sentinel;
 use crate::support::redis::{Options, Redis};
+use crate::support::server::Setup;
 use crate::support::shim::{Cut, Shim, Weather};
+use crate::support::unique;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -80,4 +86,65 @@ async fn a_master_of_a_cluster_that_dies_and_comes_back_is_got_over() {
     stage.run(4 * SECOND).await;
     cluster.nodes[1].restart();
     stage.finish("19 kill -9 of a master of a Cluster").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn what_a_node_wrote_to_a_master_that_was_replaced_is_told() {
+    // spec: F2, D5, S5
+    let sentinel = Sentinel::of_users(SECOND);
+    let mut shims = Vec::new();
+    for port in sentinel.ports() {
+        shims.push(Shim::to(([127, 0, 0, 1], port).into()).await);
+    }
+    let ports: Vec<_> = shims.iter().map(|shim| shim.address.port()).collect();
+    let plan = Plan { passing: 0, ..Plan::default() };
+    // The first node hears of another master later than the others.
+    let engines = [sentinel.url_by(&ports), sentinel.url(), sentinel.url()];
+    let stage = Stage::with(&engines, &plan).await;
+    let [old, new] = &sentinel.servers;
+    let fault = async || {
+        shims.iter().for_each(|shim| shim.weather(Weather { refuse: true, ..Weather::default() }));
+        shims.iter().for_each(|shim| shim.cut(Cut::Rst));
+        sentinel.isolate(old, true);
+        sentinel.wait_for_master(new);
+        stage.run(3 * SECOND).await;
+        shims.iter().for_each(|shim| shim.weather(Weather::default()));
+        sentinel.isolate(old, false);
+        sentinel.wait_for_replica(old);
+    };
+    stage.losing(false, fault).await;
+    stage.finish("16 two masters for 3 s, a node at each").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_that_waits_for_a_replica_holds_up_no_other() {
+    // spec: P4
+    let master = Redis::start();
+    let shim = Shim::to(([127, 0, 0, 1], master.port()).into()).await;
+    let replica = Redis::with(Options::new().replica_of("127.0.0.1", shim.address.port()));
+    replica.wait_in_sync();
+    let setup = Setup::suite()
+        .set("namespaces.ledger.history", "{ size = 100, age = '1h' }")
+        .set("namespaces.ledger.durability", "'replicated'");
+    let fleet = Fleet::start(&setup, &[master.url()]).await;
+    let (servers, ledger, doc) = (fleet.servers(), unique("ledger:"), unique("doc:"));
+    servers.publish(&ledger, "has a replica").await;
+    shim.weather(Weather { stall_down: true, ..Weather::default() });
+    let body = json!({ "channel": ledger, "data": "waits" });
+    let (waits, mut others) = (servers.api("/publish", &body), 0);
+    tokio::pin!(waits);
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut waits => break answer,
+            _ = servers.publish(&doc, others) => others += 1,
+        }
+    };
+    assert_eq!(answer.code(), "unknown_outcome");
+    assert!(others > 10, "{others} others were stored while it waited");
+    Row::counted(
+        "42 a publish that waits for a replica",
+        &format!("{others} others stored meanwhile, one after the other"),
+    );
 }

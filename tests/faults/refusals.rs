@@ -56,6 +56,25 @@ async fn refuses(redis: &Redis, breaks: &[&[&str]], mends: &[&[&str]]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ephemeral_event_that_is_refused_reaches_nobody() {
+    // spec: F4, P2, O1
+    let redis = Redis::start();
+    let fleet = Fleet::start(&Setup::suite(), &[redis.url()]).await;
+    let (servers, ch, history) = (fleet.servers(), unique("game:"), History::default());
+    let open = json!({ "subs": [{ "ch": ch }] });
+    let mut reader = Client::open(&servers, Transport::WebSocket, open, &history).await;
+    reader.until(|frame| text(frame, "t") == "subscribed" && text(frame, "ch") == ch).await;
+    assert!(publish_until_stored(&servers, &ch, "before").await.is_empty());
+    let setting = "min-replicas-to-write";
+    assert_eq!(redis.cli(&["CONFIG", "SET", setting, "1"]), "OK");
+    let body = json!({ "channel": ch, "id": "refused", "data": "refused" });
+    assert_eq!(servers.api("/publish", &body).await.code(), "unavailable");
+    assert_eq!(redis.cli(&["CONFIG", "SET", setting, "0"]), "OK");
+    assert!(publish_until_stored(&servers, &ch, "after").await.is_empty());
+    assert_eq!(reader.data(&ch, 2).await, ["before", "after"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_redis_stores_nothing_and_says_so() {
     // spec: F4, P2
     let redis = Redis::with(Options::new().arg("maxmemory-policy", "noeviction"));

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use self::monitor::Monitor;
 pub use self::process::free_port;
-use self::process::{Process, Signal};
+use self::process::{Process, Resource, Signal};
 
 /// How long a test waits for what must come, before it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -108,6 +108,11 @@ impl Redis {
         &self.folder
     }
 
+    /// The password of the default user.
+    fn password(&self) -> Option<&str> {
+        self.options.password.as_deref()
+    }
+
     /// What an engine takes: `redis://[user:password@]127.0.0.1:PORT/0`.
     pub fn url(&self) -> String {
         self.url_by(self.port)
@@ -160,6 +165,13 @@ impl Redis {
     /// Lets it go on.
     pub fn cont(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// From here on no file of it may grow beyond so many bytes, as where a disk is full; nothing is a
+    /// disk without an end.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let process = self.process.lock().unwrap();
+        process.as_ref().expect("the server runs").limit(Resource::Fsize, bytes);
     }
 
     /// Ends it at once, as a crash of the process does.
@@ -229,7 +241,9 @@ impl Drop for Redis {
 
 /// Starts it; nothing where the port is taken.
 fn run(port: u16, folder: &Path, options: &Options) -> Option<Process> {
-    let mut command = Command::new("redis-server");
+    // A file that may not grow is an error to it, as on a full disk, and no reason to end.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec redis-server \"$@\"", "redis-server"]);
     command.args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string(), "--dir"]);
     command.arg(folder).args(&options.args);
     Process::start(&mut command, folder, "Ready to accept connections")

@@ -69,7 +69,7 @@ impl Row {
 
     /// Keeps what was counted where nothing breaks.
     pub fn counted(what: &str, counted: &str) {
-        let (fault, more) = (format!("none: {what}"), counted.to_owned());
+        let (fault, more) = (what.to_owned(), counted.to_owned());
         Self { fault, more, ..Self::default() }.keep();
     }
 

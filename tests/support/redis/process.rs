@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Rlimit, getrlimit, kill_process, prlimit};
 
-pub(super) use rustix::process::Signal;
+pub(super) use rustix::process::{Resource, Signal};
 
 /// Ports for servers. Below those that systems give to clients (Linux: from 32768): a client that
 /// connects to a server that is down must not be given that very port, which would connect it to
@@ -55,6 +55,14 @@ impl Process {
     pub(super) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a pid"), signal).expect("the process is there");
+    }
+
+    /// Sets its limit of a resource; none is as it began.
+    pub(super) fn limit(&self, resource: Resource, to: Option<u64>) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let Rlimit { current, maximum } = getrlimit(resource.clone());
+        let limit = Rlimit { current: to.or(current), maximum };
+        prlimit(pid, resource, limit).expect("a limit of a child");
     }
 
     /// Waits until it has ended.

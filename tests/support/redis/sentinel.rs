@@ -19,6 +19,12 @@ pub struct Sentinel {
     watchers: Vec<Watcher>,
 }
 
+/// What the sentinels, and the replica, log in with at servers that let nobody in without: other
+/// users than the nodes, which can be kept out alone.
+const WATCH: &str = "watch";
+const FOLLOW: &str = "follow";
+const WORD: &str = "word";
+
 struct Watcher {
     port: u16,
     folder: PathBuf,
@@ -39,20 +45,69 @@ impl Sentinel {
         Self::over(down_after, master, replica)
     }
 
+    /// Starts it over servers on which nodes, sentinels and the replica are users of their own, so
+    /// that [`Self::isolate`] can keep out the latter two alone.
+    pub fn of_users(down_after: Duration) -> Self {
+        let all = |name: &str| format!("{name} on >{WORD} ~* &* +@all");
+        let options = Options::new()
+            .password(WORD)
+            .arg("user", &all(WATCH))
+            .arg("user", &all(FOLLOW))
+            .arg("masteruser", FOLLOW)
+            .arg("masterauth", WORD);
+        let master = Redis::with(options.clone());
+        let replica = Redis::with(options.replica_of("127.0.0.1", master.port()));
+        replica.wait_in_sync();
+        Self::watching(down_after, master, replica, Some((WATCH, WORD)))
+    }
+
     /// Starts the trio over a master and its replica, which it can reach.
     pub fn over(down_after: Duration, master: Redis, replica: Redis) -> Self {
+        Self::watching(down_after, master, replica, None)
+    }
+
+    fn watching(
+        down_after: Duration,
+        master: Redis,
+        replica: Redis,
+        login: Option<(&str, &str)>,
+    ) -> Self {
         let name = "main".to_owned();
-        let watchers = (0..SENTINELS).map(|_| watcher(&name, master.port(), down_after)).collect();
+        let watch = |_| watcher(&name, master.port(), down_after, login);
+        let watchers = (0..SENTINELS).map(watch).collect();
         let sentinel = Self { name, servers: [master, replica], watchers };
         until("the sentinels know each other and the replica", || sentinel.is_whole());
         sentinel
     }
 
+    /// Neither the sentinels nor the replica reach a server any more, while its other clients do; or
+    /// they do again.
+    pub fn isolate(&self, server: &Redis, yes: bool) {
+        for user in [WATCH, FOLLOW] {
+            let state = if yes { "off" } else { "on" };
+            assert_eq!(server.cli(&["ACL", "SETUSER", user, state]), "OK");
+            if yes {
+                server.cli(&["CLIENT", "KILL", "USER", user]);
+            }
+        }
+    }
+
+    /// The ports of the sentinels.
+    pub fn ports(&self) -> Vec<u16> {
+        self.watchers.iter().map(|watcher| watcher.port).collect()
+    }
+
     /// What an engine takes: `redis+sentinel://host:port,…/NAME/0`.
     pub fn url(&self) -> String {
-        let hosts = self.watchers.iter().map(|watcher| format!("127.0.0.1:{}", watcher.port));
+        self.url_by(&self.ports())
+    }
+
+    /// The same by other ports: those of shims before the sentinels.
+    pub fn url_by(&self, ports: &[u16]) -> String {
+        let hosts = ports.iter().map(|port| format!("127.0.0.1:{port}"));
         let hosts = hosts.collect::<Vec<_>>().join(",");
-        format!("redis+sentinel://{hosts}/{}/0", self.name)
+        let password = self.servers[0].password().map(|word| format!(":{word}@"));
+        format!("redis+sentinel://{}{hosts}/{}/0", password.unwrap_or_default(), self.name)
     }
 
     /// The server that the sentinels call the master.
@@ -75,7 +130,12 @@ impl Sentinel {
         let (master, replica) = (self.master(), self.replica());
         assert_eq!(self.ask(0, &["FAILOVER", &self.name]), "OK");
         self.wait_for_master(replica);
-        until("the old master follows", || master.info("role") == "slave");
+        self.wait_for_replica(master);
+    }
+
+    /// Waits until a server follows the other one.
+    pub fn wait_for_replica(&self, server: &Redis) {
+        until("the old master follows", || server.info("role") == "slave");
     }
 
     /// Waits until every sentinel calls this server the master, and it is one.
@@ -113,16 +173,20 @@ impl Drop for Sentinel {
     }
 }
 
-fn watcher(name: &str, master: u16, down_after: Duration) -> Watcher {
+fn watcher(name: &str, master: u16, down_after: Duration, login: Option<(&str, &str)>) -> Watcher {
     let folder = process::folder("sentinel");
     let file = folder.join("sentinel.conf");
     let (port, process) = free_port(|port| {
         let down_after = down_after.as_millis();
+        let login = login.map(|(user, word)| {
+            format!("sentinel auth-user {name} {user}\nsentinel auth-pass {name} {word}\n")
+        });
+        let login = login.unwrap_or_default();
         let config = format!(
             "bind 127.0.0.1\nport {port}\ndir \"{}\"\n\
              sentinel monitor {name} 127.0.0.1 {master} 2\n\
              sentinel down-after-milliseconds {name} {down_after}\n\
-             sentinel failover-timeout {name} 5000\n",
+             sentinel failover-timeout {name} 5000\n{login}",
             folder.display()
         );
         std::fs::write(&file, config).expect("a configuration file");

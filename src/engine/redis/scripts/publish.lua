@@ -55,7 +55,7 @@ typed(KEYS[4], 'zset')
 m.k, m.z, m.a = kind, keep, age
 
 local at = text(t)
-local prev = m.t
+local prev, broadcasts = m.t, {}
 for n = 0, count - 1 do
   local i = 14 + n * 4
   local tag, key = ARGV[i], ARGV[i + 1]
@@ -69,13 +69,15 @@ for n = 0, count - 1 do
     redis.call('HSET', KEYS[3], key, event)
     redis.call('ZADD', KEYS[4], offset, key)
   end
-  redis.call(ARGV[4], ARGV[3], 'E' .. kind .. ' ' .. m.e .. ' ' .. event)
+  broadcasts[n + 1] = 'E' .. kind .. ' ' .. m.e .. ' ' .. event
   prev = tag
 end
 m.t = prev
 redis.call('HSET', KEYS[1], 'e', m.e, 'b', m.b, 'o', text(m.o), 't', m.t, 'g', m.g,
   'k', kind, 'z', ARGV[6], 'a', ARGV[7])
 touch(m)
+-- A broadcast is no write: a server that refuses those would send what it then refuses.
+for _, broadcast in ipairs(broadcasts) do redis.call(ARGV[4], ARGV[3], broadcast) end
 
 if kind == 'l' then
   -- Approximately: readers are held to the exact number by what they read.
