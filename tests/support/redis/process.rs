@@ -60,7 +60,7 @@ impl Process {
     /// Sets its limit of a resource; none is as it began.
     pub(super) fn limit(&self, resource: Resource, to: Option<u64>) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let Rlimit { current, maximum } = getrlimit(resource.clone());
+        let Rlimit { current, maximum } = getrlimit(resource);
         let limit = Rlimit { current: to.or(current), maximum };
         prlimit(pid, resource, limit).expect("a limit of a child");
     }
