@@ -14,8 +14,10 @@ import { openStream } from "../transports/stream.ts";
 import { openWebSocket } from "../transports/websocket.ts";
 import type { Host } from "./host.ts";
 
-/** Milliseconds that connecting, then hello and echo, then attaching may take each. */
+/** Milliseconds that hello and echo, then attaching may take each. */
 export const STEP_MS = 4000;
+/** The same of connecting: a browser shakes hands with a host once at a time, and others wait for that. */
+const CONNECT_MS = 3000;
 /** Milliseconds within which a link has to answer when it is asked whether it still works. */
 export const VERDICT_MS = 1500;
 /** Milliseconds within which a stream has to bring something that was asked for alone: else the network gathers. */
@@ -132,7 +134,7 @@ export function openLink(
     },
   };
 
-  step("open", STEP_MS);
+  step("open", CONNECT_MS);
   connection = (duplex ? openWebSocket : openStream)(
     env,
     addressOf(host.base, nonce, MORE ? KINDS[transport] : "ws"),

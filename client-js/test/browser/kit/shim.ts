@@ -3,6 +3,7 @@
 import type { AddressInfo } from "node:net";
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
 import { setTimeout as after } from "node:timers/promises";
+import { Busy } from "./busy.ts";
 
 /** How a connection ends: as by a gone host (RST) or as by an orderly one (FIN). */
 export type Cut = "reset" | "end";
@@ -15,6 +16,7 @@ interface Pair {
   near: Socket;
   /** The gateway's side. */
   far: Socket;
+  busy: Busy;
 }
 
 export class Shim {
@@ -36,6 +38,8 @@ export class Shim {
   readonly heads: string[] = [];
   /** Connections that were asked for, refused ones too. */
   attempts = 0;
+  /** The most connections that were in use at a time; may be set back. */
+  most = 0;
   private readonly server: Server;
   private readonly pairs = new Set<Pair>();
   /** When the last piece is written to a side that pieces are still on the way to. */
@@ -93,7 +97,7 @@ export class Shim {
       return;
     }
     const { hostname, port } = new URL(this.target);
-    const pair: Pair = { near, far: dial(Number(port), hostname) };
+    const pair: Pair = { near, far: dial(Number(port), hostname), busy: new Busy() };
     const { far } = pair;
     const over = (): void => {
       this.pairs.delete(pair);
@@ -106,12 +110,19 @@ export class Shim {
     far.on("error", () => undefined).on("close", over);
     near.on("close", over);
     near.on("data", (piece) => this.up(pair, piece));
-    far.on("data", (piece) => this.pass(near, piece));
+    far.on("data", (piece) => {
+      pair.busy.answered(piece);
+      this.pass(near, piece);
+    });
   }
 
-  private up({ near, far }: Pair, piece: Buffer): void {
+  private up({ near, far, busy }: Pair, piece: Buffer): void {
     const text = piece.toString("latin1");
-    if (HEAD.test(text)) this.heads.push(text.split("\r\n\r\n", 1)[0] ?? "");
+    if (HEAD.test(text)) {
+      this.heads.push(text.split("\r\n\r\n", 1)[0] ?? "");
+      busy.asked();
+      this.most = Math.max(this.most, [...this.pairs].filter((pair) => pair.busy.now).length);
+    }
     const isSpared = this.spares !== undefined && text.startsWith(this.spares);
     if (this.upgrades !== "pass" && !isSpared && HEAD.test(text) && UPGRADE.test(text)) {
       const from = performance.now();
