@@ -43,6 +43,12 @@ test-browser: sdk ## Drives real pages in Chromium against a real server
 	$(SERVER)
 	cd client-js && npm run test:browser
 
+.PHONY: test-firefox
+test-firefox: sdk ## Drives pages in Firefox (not part of `make test`)
+	scripts/setup.sh firefox
+	$(SERVER)
+	cd client-js && npm run test:firefox
+
 .PHONY: test-gauntlet
 test-gauntlet: sdk ## Goes through real proxies: the core of the gauntlet, in networks of their own
 	scripts/setup.sh chromium redis haproxy nginx squid privoxy varnish modsecurity namespaces

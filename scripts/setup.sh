@@ -8,6 +8,7 @@ packages_of() {
   case "$1" in
     node) command -v node >/dev/null && command -v npm >/dev/null || echo nodejs npm ;;
     chromium) [ -x /usr/bin/chromium ] || echo chromium fonts-liberation ;;
+    firefox) [ -x /usr/bin/firefox-esr ] || echo firefox-esr ;;
     redis) command -v redis-server >/dev/null && command -v redis-cli >/dev/null || echo redis-server redis-tools ;;
     haproxy) command -v haproxy >/dev/null || echo haproxy ;;
     squid) [ -x /usr/lib/squid/security_file_certgen ] || echo squid-openssl ;;
