@@ -42,7 +42,7 @@ describe("where the handshake of a WebSocket", () => {
 });
 
 /** Milliseconds that a handshake may be under way, and as many as a busy machine needs to see its end. */
-const [STEP_MS, SLACK_MS] = [4000, 3000];
+const [CONNECT_MS, SLACK_MS] = [3000, 3000];
 const LOADS = 50;
 
 // A browser allows one handshake at a time for each host, over all tabs.
@@ -50,16 +50,17 @@ const LOADS = 50;
 test("fifty page loads where WebSockets are swallowed hold up no handshake of another tab", async () => {
   const visitor = await Visitor.open();
   visitor.shim.upgrades = "hang";
-  visitor.shim.spares = "GET /other ";
+  visitor.shim.spares = "GET /realtime/other/ws ";
   const other = await visitor.beside();
   await other.page.evaluate(() => {
     const took: number[] = [];
     const shake = (): void => {
       const from = performance.now();
-      // The gateway has no WebSocket there, and says so at once.
-      const socket = new WebSocket(`ws://${location.host}/other`);
-      socket.onerror = () => {
+      // It has to succeed: after failures Chromium itself makes a tab's handshakes wait.
+      const socket = new WebSocket(`ws://${location.host}/realtime/other/ws`);
+      socket.onopen = () => {
         took.push(performance.now() - from);
+        socket.close();
         setTimeout(shake, 100);
       };
     };
@@ -82,8 +83,8 @@ test("fifty page loads where WebSockets are swallowed hold up no handshake of an
   );
   expect(hung.length).toBeGreaterThan(0);
   expect(took.length).toBeGreaterThan(0);
-  expect(Math.max(...hung)).toBeLessThan(STEP_MS + SLACK_MS);
-  expect(Math.max(...took)).toBeLessThan(STEP_MS + SLACK_MS);
+  expect(Math.max(...hung)).toBeLessThan(CONNECT_MS + SLACK_MS);
+  expect(Math.max(...took)).toBeLessThan(CONNECT_MS + SLACK_MS);
 }, 180_000);
 
 // spec: M26, S4
