@@ -92,7 +92,7 @@ fmt: client-js/node_modules ## Formats both languages
 
 .PHONY: faults
 faults: ## Breaks nodes, Redis and what is between them in every way, and writes the table of docs/BENCHMARKS.md (ONLY="nodes:: herd::" runs some)
-	scripts/setup.sh redis haproxy nginx
+	scripts/setup.sh redis haproxy nginx faketime
 	scripts/faults.sh $(ONLY)
 
 .PHONY: bench

@@ -1,11 +1,19 @@
 //! What happens between clients and nodes: FAULTS 24, 25, 27, 28, 30.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use crate::harness::load::Plan;
 use crate::harness::stage::Stage;
+use crate::harness::table::Row;
+use crate::support::client::{Client, Transport};
+use crate::support::fleet::Fleet;
+use crate::support::history::History;
 use crate::support::redis::Redis;
+use crate::support::server::Setup;
 use crate::support::shim::{Cut, Shim, Weather};
+use crate::support::unique;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -78,4 +86,38 @@ async fn requests_out_of_order_and_answers_that_are_lost_break_nothing() {
         }
     };
     between("28 clients: up to 400 ms late, all cut 20 times", breaks).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn clients_that_are_silent_for_good_leave_after_the_detection_and_the_grace() {
+    // spec: R1
+    let redis = Redis::start();
+    let setup = Setup::suite().set("session.ping_visible", "'2s'");
+    let fleet = Fleet::start(&setup, &[redis.url()]).await;
+    let shim = Shim::to(fleet.nodes[0].address).await;
+    let (ch, history) = (unique("room:"), History::default());
+    let watched = json!({ "subs": [{ "ch": ch, "presence": true }] });
+    let servers = fleet.servers();
+    let mut observer = Client::open(&servers, Transport::WebSocket, watched, &history).await;
+    let mut silent = Vec::new();
+    for transport in Transport::ALL {
+        let open = json!({ "subs": [{ "ch": ch }] });
+        let mut client = Client::open(shim.address, transport, open, &history).await;
+        client.call(json!({ "t": "presence", "users": [] })).await;
+        observer.until_kind("join").await;
+        silent.push(client);
+    }
+    let began = Instant::now();
+    shim.weather(Weather { stall_up: true, stall_down: true, ..Weather::default() });
+    for _ in &silent {
+        observer.until_kind("leave").await;
+    }
+    let row = Row {
+        fault: "25 clients: every wire silent for good".to_owned(),
+        healed: Some(began.elapsed()),
+        more: "until all were seen to leave: pings each 2 s, grace 3 s".to_owned(),
+        ..Row::default()
+    };
+    row.keep();
 }

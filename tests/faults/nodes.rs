@@ -1,5 +1,6 @@
-//! What happens to nodes: FAULTS 1 to 7.
+//! What happens to nodes: FAULTS 1 to 7, 31, 35.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -176,4 +177,46 @@ async fn a_node_that_wakes_soon_after_its_lease_removes_nothing_newer() {
 async fn a_node_that_wakes_after_its_lease_removes_nothing_newer() {
     // spec: R4, S5
     stopped_past_its_lease(30).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_node_whose_clock_jumps_ends_nothing() {
+    // spec: S1, S5, R2
+    // libfaketime reads the jump from a file, each second, and leaves the monotonic clock alone.
+    let fake = std::fs::read_dir("/usr/lib").expect("libraries").filter_map(Result::ok);
+    let fake = fake.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let fake = fake.filter(|file| file.exists()).map(|file| file.display().to_string());
+    let fake = fake.last().expect("scripts/setup.sh faketime installs it");
+    let jump = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("clock"));
+    std::fs::write(&jump, "+0").expect("a file of its own");
+    let environment = vec![
+        ("LD_PRELOAD", fake),
+        ("FAKETIME_TIMESTAMP_FILE", jump.display().to_string()),
+        ("FAKETIME_CACHE_DURATION", "1".to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ];
+    let redis = Redis::start();
+    let stage = Stage::within(&redis.url(), environment).await;
+    for to in ["+3600s", "-3600s", "+0"] {
+        std::fs::write(&jump, to).expect("its file");
+        stage.run(4 * SECOND).await;
+    }
+    stage.finish("31 the clock of a node jumps by +1 h, -2 h, +1 h").await;
+    std::fs::remove_file(&jump).expect("its file");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn nodes_that_have_half_of_their_time_end_nothing() {
+    // spec: D1, D2, R2, R3
+    let redis = Redis::start();
+    let stage = Stage::start(&redis.url()).await;
+    for _ in 0..200 {
+        stage.fleet.nodes.iter().for_each(Node::stop);
+        stage.run(SECOND / 20).await;
+        stage.fleet.nodes.iter().for_each(Node::cont);
+        stage.run(SECOND / 20).await;
+    }
+    stage.finish("35 all nodes stopped for 50 ms of each 100 ms, 20 s").await;
 }

@@ -1,15 +1,17 @@
-//! What publishers and stored bytes can do to nodes: FAULTS 37, 41, 43, 45.
+//! What publishers, stored bytes and a lack of descriptors can do to nodes: FAULTS 33, 37, 41, 43, 45.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::stage::Stage;
+use crate::harness::table::Row;
 use crate::support::client::{Client, Transport};
 use crate::support::fleet::{Fleet, Node};
 use crate::support::history::History;
@@ -118,4 +120,43 @@ async fn bytes_in_a_log_that_are_no_event_cost_one_channel_at_most() {
     }
     servers.publish(&good, "third").await;
     assert_eq!(servers.metric("throughline_panics_total").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_descriptors_keeps_its_sessions_and_takes_more_once_there_are_some() {
+    // spec: B1, B2
+    let redis = Redis::start();
+    let fleet = Fleet::start(&Setup::suite(), &[redis.url()]).await;
+    let (node, servers) = (&fleet.nodes[0], fleet.servers());
+    let (ch, history) = (unique("doc:"), History::default());
+    let open = json!({ "subs": [{ "ch": ch }] });
+    let mut reader = Client::open(&servers, Transport::WebSocket, open, &history).await;
+    let mut writer = Client::open(&servers, Transport::WebSocket, json!({}), &history).await;
+    node.limit_files(Some(4));
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(TcpStream::connect(node.address).await.expect("the system takes it"));
+    }
+    while !node.log().contains("no connection could be accepted") {
+        tokio::task::yield_now().await;
+    }
+    let (began, worked) = (Instant::now(), node.worked());
+    for event in 0..20 {
+        let published = json!({ "t": "publish", "ch": ch, "id": unique("id"), "data": event });
+        writer.call(published).await;
+        assert_eq!(reader.data(&ch, 1).await, [event]);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Row::counted(
+        "33 no descriptor left, 2 s",
+        &format!(
+            "two sessions went on; the node worked for {:.1} s of {:.1} s",
+            (node.worked() - worked).as_secs_f64(),
+            began.elapsed().as_secs_f64()
+        ),
+    );
+    node.limit_files(None);
+    drop(idle);
+    servers.publish(&ch, "taken").await;
+    assert_eq!(reader.data(&ch, 1).await, ["taken"]);
 }

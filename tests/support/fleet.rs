@@ -7,7 +7,7 @@ use std::process::{Child, ExitStatus};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use super::client::PATIENCE;
 use super::http::Request;
@@ -19,20 +19,26 @@ pub struct Node {
     /// Where it listens, whenever it runs.
     pub address: SocketAddr,
     folder: PathBuf,
+    environment: Vec<(&'static str, String)>,
     child: Mutex<Option<Child>>,
 }
 
 impl Node {
     /// Starts it over an engine and waits until it listens.
     pub fn start(setup: &Setup, engine: &str) -> Self {
+        Self::within(setup, engine, Vec::new())
+    }
+
+    /// The same with these variables in its environment.
+    pub fn within(setup: &Setup, engine: &str, environment: Vec<(&'static str, String)>) -> Self {
         let folder = setup.clone().set("engine.url", &format!("'{engine}'")).folder();
-        let start = |port| match launch(&folder, &format!("127.0.0.1:{port}")) {
+        let start = |port| match launch(&folder, &format!("127.0.0.1:{port}"), &environment) {
             Ok(started) => Some(started),
             Err(log) if log.contains("in use") => None,
             Err(log) => panic!("the node did not start:\n{log}"),
         };
         let (_, Launched { child, address, .. }) = free_port(start);
-        Self { address, folder, child: Mutex::new(Some(child)) }
+        Self { address, folder, environment, child: Mutex::new(Some(child)) }
     }
 
     /// Ends it at once.
@@ -70,7 +76,7 @@ impl Node {
     /// Starts it again where it was, as another incarnation, and waits until it listens.
     pub fn restart(&self) {
         self.kill();
-        let started = launch(&self.folder, &self.address.to_string());
+        let started = launch(&self.folder, &self.address.to_string(), &self.environment);
         let Launched { child, .. } =
             started.unwrap_or_else(|log| panic!("the node did not start:\n{log}"));
         *self.child.lock().unwrap() = Some(child);
@@ -105,11 +111,37 @@ impl Node {
         Servers::of(&[self.address])
     }
 
-    fn signal(&self, signal: Signal) {
+    /// From here on it may open so many more files, sockets among them; nothing is as it began.
+    pub fn limit_files(&self, more: Option<u64>) {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let limit = more.map(|more| self.files() + more).or(current);
+        let limit = Rlimit { current: limit, maximum };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a limit of a child");
+    }
+
+    fn files(&self) -> u64 {
+        let folder = format!("/proc/{}/fd", self.pid().as_raw_nonzero());
+        std::fs::read_dir(folder).expect("its files").count() as u64
+    }
+
+    /// How long it has worked, in all.
+    pub fn worked(&self) -> Duration {
+        let stat = format!("/proc/{}/stat", self.pid().as_raw_nonzero());
+        let stat = std::fs::read_to_string(stat).expect("what it does");
+        // After the name, which may hold anything: utime and stime, in hundredths (`man 5 proc`).
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
+        let ticks: u64 = fields.take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    fn pid(&self) -> Pid {
         let child = self.child.lock().unwrap();
         let pid = child.as_ref().and_then(|child| i32::try_from(child.id()).ok());
-        let pid = pid.and_then(Pid::from_raw).expect("the node runs");
-        kill_process(pid, signal).expect("the process is there");
+        pid.and_then(Pid::from_raw).expect("the node runs")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the process is there");
     }
 }
 
@@ -134,7 +166,11 @@ pub struct Fleet {
 impl Fleet {
     /// Starts a node over each of these engines and waits until all are ready.
     pub async fn start(setup: &Setup, engines: &[String]) -> Self {
-        let nodes = engines.iter().map(|engine| Node::start(setup, engine)).collect();
+        Self::of(engines.iter().map(|engine| Node::start(setup, engine)).collect()).await
+    }
+
+    /// Nodes that run; waits until all are ready.
+    pub async fn of(nodes: Vec<Node>) -> Self {
         let fleet = Self { nodes, shunned: Shunned::default() };
         for node in &fleet.nodes {
             node.wait_until_ready().await;

@@ -65,7 +65,7 @@ impl Setup {
     /// What a server says that does not start with it.
     pub fn refused(&self) -> String {
         let folder = self.folder();
-        let said = launch(&folder, "127.0.0.1:0").err().expect("it does not start");
+        let said = launch(&folder, "127.0.0.1:0", &[]).err().expect("it does not start");
         let _ = std::fs::remove_dir_all(folder);
         said
     }
@@ -86,9 +86,13 @@ pub(super) struct Launched {
     pub(super) secure: Option<SocketAddr>,
 }
 
-/// Starts the program with the configuration in its folder, and waits until it says where it
-/// listens. What it logged is the error.
-pub(super) fn launch(folder: &Path, listen: &str) -> Result<Launched, String> {
+/// Starts the program with the configuration in its folder, and these variables in its environment,
+/// and waits until it says where it listens. What it logged is the error.
+pub(super) fn launch(
+    folder: &Path,
+    listen: &str,
+    environment: &[(&str, String)],
+) -> Result<Launched, String> {
     let log = File::options().create(true).append(true).open(folder.join("log"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
     // The suite's own settings are in the environment, where the server looks for its.
@@ -99,6 +103,7 @@ pub(super) fn launch(folder: &Path, listen: &str) -> Result<Launched, String> {
     let mut child = command
         // What is freed goes back at once: memory that is measured is held, and no allocator's spare.
         .env("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .args(["serve", "--listen", listen, "--config"])
         .arg(folder.join(CONFIG))
         .stdin(Stdio::null())
@@ -134,7 +139,7 @@ pub struct Server {
 impl Server {
     fn start(setup: &Setup) -> Self {
         let folder = setup.folder();
-        let Launched { child, address, secure } = launch(&folder, "127.0.0.1:0")
+        let Launched { child, address, secure } = launch(&folder, "127.0.0.1:0", &[])
             .unwrap_or_else(|log| panic!("the server did not say where it listens:\n{log}"));
         Self { address, secure, child, folder }
     }

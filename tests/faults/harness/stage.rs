@@ -9,7 +9,7 @@ use super::load::{Load, Plan, troubles};
 use super::table::Row;
 use super::tracker::Tracker;
 use crate::support::client::{Client, Transport};
-use crate::support::fleet::Fleet;
+use crate::support::fleet::{Fleet, Node};
 use crate::support::history::Record;
 use crate::support::redis::Redis;
 use crate::support::server::{Servers, Setup};
@@ -58,6 +58,16 @@ impl Stage {
         let fleet = Fleet::start(&setup(), engines).await;
         let servers = fleet.servers();
         Self::under(fleet, servers, plan, turn).await
+    }
+
+    /// The same where the first node has variables in its environment.
+    pub async fn within(engine: &str, environment: Vec<(&'static str, String)>) -> Self {
+        let turn = TURN.lock().await;
+        let mut nodes = vec![Node::within(&setup(), engine, environment)];
+        nodes.resize_with(NODES, || Node::start(&setup(), engine));
+        let fleet = Fleet::of(nodes).await;
+        let servers = fleet.servers();
+        Self::under(fleet, servers, &Plan::default(), turn).await
     }
 
     /// The same where all that clients and publishers send comes by a shim.
