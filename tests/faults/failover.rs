@@ -31,7 +31,7 @@ async fn what_a_lagging_replica_did_not_have_is_told_when_it_becomes_the_master(
         shim.weather(Weather { stall_down: true, ..Weather::default() });
         stage.run(3 * SECOND).await;
         // What was held does not come after all.
-        shim.weather(Weather { refuse: true, ..Weather::default() });
+        shim.weather(Weather { refuse: true, stall_down: true, ..Weather::default() });
         shim.cut(Cut::Rst);
         sentinel.servers[0].kill();
         sentinel.wait_for_master(&sentinel.servers[1]);

@@ -84,7 +84,10 @@ async fn a_herd_that_moves_to_another_node_is_back_within_its_time_and_thirty_se
     all_cut.wait().await;
     let began = Instant::now();
     dies.kill();
-    takes.servers().publish(&ch, "after").await;
+    let body = json!({ "channel": ch, "id": "after", "data": "after" });
+    while takes.servers().api("/publish", &body).await.status != 200 {
+        tokio::task::yield_now().await;
+    }
     let (mut last, mut moved, mut rebuilt, mut lost) = (began, 0, 0, 0);
     while let Some(back) = herd.join_next().await {
         let (at, client) = back.expect("a session that comes back");

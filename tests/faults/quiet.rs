@@ -1,7 +1,7 @@
 //! Readers of channels where nothing happens: what is lost is told to them too, without an event
-//! that would show it. FAULTS 10, 12.
+//! that would show it. FAULTS 10, 12, 15.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,10 @@ use crate::harness::table::Row;
 use crate::support::client::{Client, Transport};
 use crate::support::fleet::Fleet;
 use crate::support::history::History;
+use crate::support::redis::sentinel::Sentinel;
 use crate::support::redis::{Options, Redis};
 use crate::support::server::Setup;
+use crate::support::shim::{Cut, Shim, Weather};
 use crate::support::{text, unique};
 
 const CHANNELS: usize = 6;
@@ -18,8 +20,8 @@ const EVENTS: usize = 20;
 
 /// Readers of every transport at three nodes have all of some channels; then comes the fault, and
 /// nothing is published until each was told of each channel.
-async fn are_told(name: &str, redis: &Redis, fault: impl FnOnce()) {
-    let fleet = Fleet::start(&Setup::suite(), &vec![redis.url(); 3]).await;
+async fn are_told(name: &str, engine: &str, fault: impl FnOnce()) {
+    let fleet = Fleet::start(&Setup::suite(), &vec![engine.to_owned(); 3]).await;
     let (servers, history) = (fleet.servers(), History::default());
     let channels: Vec<_> = (0..CHANNELS).map(|_| unique("doc:")).collect();
     let subs: Vec<_> = channels.iter().map(|ch| json!({ "ch": ch })).collect();
@@ -85,7 +87,7 @@ async fn are_told(name: &str, redis: &Redis, fault: impl FnOnce()) {
 async fn readers_of_quiet_channels_are_told_of_a_flush() {
     // spec: F1, D5
     let redis = Redis::start();
-    are_told("12 FLUSHALL", &redis, || assert_eq!(redis.cli(&["FLUSHALL"]), "OK")).await;
+    are_told("12 FLUSHALL", &redis.url(), || assert_eq!(redis.cli(&["FLUSHALL"]), "OK")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,5 +99,26 @@ async fn readers_of_quiet_channels_are_told_of_a_log_that_lost_its_end() {
         redis.truncate_aof(0.3);
         redis.restart();
     };
-    are_told("10 30 % of the AOF", &redis, fault).await;
+    are_told("10 loss of power: 30 % of the AOF", &redis.url(), fault).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn readers_of_quiet_channels_are_told_of_a_failover_that_lost_them() {
+    // spec: F1, F2, D5
+    let master = Redis::start();
+    let shim = Shim::to(([127, 0, 0, 1], master.port()).into()).await;
+    let replica = Redis::with(Options::new().replica_of("127.0.0.1", shim.address.port()));
+    replica.wait_in_sync();
+    let sentinel = Sentinel::over(Duration::from_secs(1), master, replica);
+    // The replica has nothing of what is read here.
+    shim.weather(Weather { stall_down: true, ..Weather::default() });
+    let fault = || {
+        // What was held does not come after all.
+        shim.weather(Weather { refuse: true, stall_down: true, ..Weather::default() });
+        shim.cut(Cut::Rst);
+        sentinel.servers[0].kill();
+        sentinel.wait_for_master(&sentinel.servers[1]);
+    };
+    are_told("15 failover to a lagging replica", &sentinel.url(), fault).await;
 }
