@@ -41,7 +41,8 @@ pub struct Settings {
     pub pending_events: usize,
     /// Frames in one answer at most.
     pub answer_frames: usize,
-    /// Bytes in one answer at most; one frame always fits.
+    /// Bytes in one answer at most; one frame always fits. An answer counts once it is there whole, so it
+    /// has to come through a slow line in the time that a client gives it.
     pub answer_bytes: usize,
 }
 
@@ -66,7 +67,7 @@ impl Default for Settings {
             candidates: 4,
             pending_events: 64,
             answer_frames: 256,
-            answer_bytes: 256 << 10,
+            answer_bytes: 64 << 10,
         }
     }
 }
