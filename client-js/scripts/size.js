@@ -8,11 +8,11 @@ import { gzipSync } from "node:zlib";
  * said in fewer words.
  */
 const GZIP_BYTES_MAX = {
-  "throughline.core.mjs": 6144,
-  "throughline.iife.js": 10_792,
-  "throughline.mjs": 10_792,
-  "throughline.tabs.iife.js": 16_400,
-  "throughline.tabs.mjs": 16_400,
+  "throughline.core.mjs": 6168,
+  "throughline.iife.js": 10_824,
+  "throughline.mjs": 10_824,
+  "throughline.tabs.iife.js": 16_432,
+  "throughline.tabs.mjs": 16_432,
 };
 
 for (const [name, bytesMax] of Object.entries(GZIP_BYTES_MAX)) {

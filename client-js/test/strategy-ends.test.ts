@@ -37,6 +37,24 @@ test("a session that is taken over each time it is opened is opened ever later",
   expect(size).toBeLessThan(25);
 });
 
+test("a session whose backlog takes long to come down a slow line is reached all the same", async () => {
+  // spec: S1, D1
+  const world = new World();
+  const client = world.connect({ transports: ["poll"] });
+  const got: unknown[] = [];
+  client.channel("chat:a").on("event", ({ data }) => got.push(data));
+  await world.advance(500);
+  world.fates.x = "refuse";
+  world.cut();
+  await world.advance(10_000);
+  world.gateway.publish("chat:a", 1);
+  world.fates.x = "ok";
+  world.answerMs = 20_000;
+  await world.advance(120_000);
+  expect(got).toEqual([1]);
+  expect(client.state).toBe("connected");
+});
+
 test("a session that is gone is replaced, with positions, and durable publishes are sent again", async () => {
   // spec: M24, D4
   const world = new World();

@@ -39,8 +39,8 @@ export interface Exchanges {
   run(frames: FrameUp[], timeoutMs: number): Promise<Refusal | undefined>;
   /** Says that the page leaves, which outlives it, at the live link. Nothing is known of its fate. */
   beacon(): void;
-  /** Ends those that are under way, now or after a while. */
-  abort(afterMs?: number): void;
+  /** Ends those whose answer has not begun, now or after a while; how many there are. */
+  abort(afterMs?: number): number;
 }
 
 /** @param act does what the session answers; the reason, where that ends the exchange. */
@@ -127,6 +127,7 @@ export function createExchanges(
       : NONE,
     abort(afterMs = 0) {
       for (const control of pending) env.setTimeout(() => control.abort(), afterMs);
+      return pending.size;
     },
   };
   return exchanges;

@@ -35,7 +35,8 @@ export function createReach(host: Host, opening: () => OpenFrame): (hedged: bool
       if (!--left) return sent;
       const done = await Promise.race([sent.then((why) => ({ why })), host.pause(VERDICT_MS)]);
       if (done) return done.why;
-      exchanges.abort();
+      // An answer that has begun comes down a slow line.
+      if (!exchanges.abort()) return sent;
     }
   };
 

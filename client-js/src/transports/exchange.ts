@@ -25,9 +25,13 @@ export interface Answer {
   ok: boolean;
 }
 
+/** Milliseconds that an answer may take once it has begun: 64 KiB through a line of 9 kbit/s. */
+const BODY_MS = 60_000;
+
 /**
  * The complete answer; `undefined` where none came.
- * @param pending has the request's controller while it is under way.
+ * @param timeoutMs within which it has to begin.
+ * @param pending has the request's controller until the answer begins.
  */
 export async function exchange(
   env: Env,
@@ -38,10 +42,16 @@ export async function exchange(
 ): Promise<Answer | undefined> {
   const control = new AbortController();
   pending.add(control);
-  const timer = env.setTimeout(() => control.abort(), timeoutMs);
+  const within = (ms: number): unknown => env.setTimeout(() => control.abort(), ms);
+  let timer = within(timeoutMs);
   // The code in the body decides, not the status: proxies change it (M9).
   const answer = await request(env, url, control.signal, frames)
-    .then(async (response) => response && { text: await response.text(), ok: MORE && response.ok })
+    .then(async (response) => {
+      env.clearTimeout(timer);
+      timer = within(BODY_MS);
+      pending.delete(control);
+      return response && { text: await response.text(), ok: MORE && response.ok };
+    })
     .catch(() => undefined);
   env.clearTimeout(timer);
   pending.delete(control);

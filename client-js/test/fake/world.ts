@@ -40,6 +40,8 @@ export class World {
   connecting = 0;
   /** Requests that go into a dead connection before one comes through. */
   stalls = 0;
+  /** Milliseconds from the beginning of each whole answer to its end. */
+  answerMs = 0;
   /** Names under which a tab runs something alone. */
   readonly busy: Set<string> = new Set();
   pageVisible = true;
@@ -168,12 +170,30 @@ export class World {
           this.gateway.exchange(frames, nonce, (down) => {
             const text = JSON.stringify(down);
             this.later(() => {
-              if (this.cuts.delete(fail)) resolve(new Response(text));
+              if (this.cuts.delete(fail)) resolve(this.answer(text, init.signal));
             });
           });
         } else resolve(this.streamResponse(frames, nonce, kind, init.signal, fate));
       });
     });
+  }
+
+  /** A whole answer, at once or slowly. */
+  private answer(text: string, signal: AbortSignal | null | undefined): Response {
+    if (this.answerMs === 0) return new Response(text);
+    const start = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+      const end = (): void => {
+        if (this.cuts.delete(end)) controller.error(new TypeError("network error"));
+      };
+      this.cuts.add(end);
+      signal?.addEventListener("abort", end);
+      this.clock.setTimeout(() => {
+        if (!this.cuts.delete(end)) return;
+        controller.enqueue(new TextEncoder().encode(text));
+        controller.close();
+      }, this.answerMs);
+    };
+    return new Response(new ReadableStream({ start }));
   }
 
   private streamResponse(
