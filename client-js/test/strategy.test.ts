@@ -220,6 +220,33 @@ test("a stream that says rotate is replaced before it ends", async () => {
   expect(states).toEqual([]);
 });
 
+test("where streams are cut at an age, each is replaced before that, after two that were", async () => {
+  // spec: S3, D1
+  const world = new World();
+  world.cutMs = 6000;
+  const client = world.connect({ transports: ["stream", "poll"] });
+  const got: unknown[] = [];
+  const cuts: number[] = [];
+  client.channel("chat:a").on("event", ({ data }) => got.push(data));
+  client.on("state", ({ state }) => state === "reconnecting" && cuts.push(world.clock.now));
+  await world.advance(500);
+  for (let n = 0; n < 120; n++) {
+    world.gateway.publish("chat:a", n);
+    await world.advance(500);
+  }
+  expect(cuts.length).toBe(2);
+  expect(client.transport).toBe("stream");
+  expect(got).toEqual(Array.from({ length: 120 }, (_, n) => n));
+
+  // Where they live longer they are left alone for longer.
+  world.cutMs = Infinity;
+  await world.advance(3_600_000);
+  const before = world.requests.filter((kind) => kind === "s").length;
+  await world.advance(600_000);
+  expect(world.requests.filter((kind) => kind === "s").length - before).toBeLessThan(10);
+  expect(cuts.length).toBe(2);
+});
+
 test("gives up after maxRetries, and says why", async () => {
   const world = new World();
   for (const kind of ["ws", "s", "e", "x"] as const) world.fates[kind] = "refuse";

@@ -278,7 +278,10 @@ export function createCarrier(
       } else if (!link) {
         if (output === "reattach") why = UNREACHABLE;
       } else if (output === "attached") {
-        if (host.live !== link) host.live?.close();
+        if (host.live !== link) {
+          host.live?.close();
+          if (MORE) climb.adopted(link);
+        }
         host.live = link;
         link.adopted();
         if (MORE) liveAt = env.now();

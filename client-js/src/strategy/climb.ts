@@ -5,6 +5,7 @@
 import { HEALTHY_MS } from "../backoff.ts";
 import { MORE, NONE } from "../parts.ts";
 import type { Host } from "./host.ts";
+import type { Link } from "./link.ts";
 
 /** Milliseconds before each round, where nothing better was lost. */
 const DELAYS_MS: readonly number[] = [0, 5000, 60_000, 5 * 60_000];
@@ -15,6 +16,12 @@ const SOON_MS_MAX = 30_000;
 const OFTEN_MS = 5 * 60_000;
 /** Milliseconds before the next try while another tab proves, at least; at most three times that. */
 const BUSY_MS = 500;
+/** Two links that were lost at an age of at least this, which differs by at most this part, were cut for their age. */
+const CUT_MS = 3000;
+const CUT_PART = 0.2;
+/** The part of that age after which the next link is replaced, and what that grows by each time: networks change. */
+const ROTATE_PART = 0.8;
+const GROWTH = 1.02;
 
 export interface Climb {
   /** Sees to it that a round runs or is planned. */
@@ -23,6 +30,8 @@ export interface Climb {
   now(): Promise<boolean>;
   /** A link that lived `livedMs` was lost: after a healthy life the rounds begin anew. */
   lost(livedMs: number): void;
+  /** This link carries the session: it is replaced before the age at which the network cut others. */
+  adopted(link: Link): void;
   /** The network is another: so do they. */
   changed(): void;
   stop(): void;
@@ -34,6 +43,9 @@ export function createClimb(host: Host): Climb {
   /** The same of the rounds that come soon; none before a link was lost, at that time. */
   let soon = 0;
   let since = -Infinity;
+  /** The age at which the last link was lost, and the one at which a link is replaced, if at any. */
+  let lostMs = 0;
+  let rotateMs = 0;
   let busy = false;
   let timer: unknown;
   let running: Promise<boolean> | undefined;
@@ -89,14 +101,27 @@ export function createClimb(host: Host): Climb {
     },
     lost: MORE
       ? (livedMs) => {
+          if (livedMs >= CUT_MS && Math.abs(livedMs - lostMs) <= livedMs * CUT_PART) {
+            rotateMs = Math.min(livedMs, lostMs) * ROTATE_PART;
+          }
+          lostMs = livedMs;
           if (livedMs < HEALTHY_MS && since > 0) return;
           soon = 0;
           rung = 2;
           since = env.now();
         }
       : NONE,
+    adopted: MORE
+      ? (link) => {
+          if (!rotateMs) return;
+          env.setTimeout(() => {
+            if (host.live === link) void host.prove(link.transport);
+          }, rotateMs);
+          rotateMs *= GROWTH;
+        }
+      : NONE,
     changed() {
-      soon = rung = 0;
+      soon = rung = rotateMs = 0;
     },
     stop() {
       env.clearTimeout(timer);

@@ -40,6 +40,8 @@ export class World {
   connecting = 0;
   /** Requests that go into a dead connection before one comes through. */
   stalls = 0;
+  /** Milliseconds at which the network cuts a stream. */
+  cutMs = Infinity;
   /** Milliseconds from the beginning of each whole answer to its end. */
   answerMs = 0;
   /** Names under which a tab runs something alone. */
@@ -214,6 +216,7 @@ export class World {
         };
         this.cuts.add(end);
         signal?.addEventListener("abort", end);
+        if (this.cutMs < Infinity) this.clock.setTimeout(end, this.cutMs);
         const [first] = frames;
         const fills = first && "l" in first && first.l === "candidate" && first.filler;
         let held: string | undefined;
