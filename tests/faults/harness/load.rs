@@ -258,6 +258,10 @@ async fn come_and_go(servers: Servers, history: History, ch: String, stop: Cance
             }
             if client.ended.is_none() {
                 client.close().await;
+            } else {
+                // Its session is gone with its node, and it does not wait for another.
+                let (client, member) = (client.name.clone(), client.member.clone());
+                history.add(Record::Closed { client, member });
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

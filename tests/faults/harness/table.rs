@@ -65,6 +65,7 @@ impl Row {
             wrong: summary(&violations),
             ..Self::default()
         }
+        .unless(never_stored(records) == 0, "publishes did not come to an end")
     }
 
     /// Keeps what was counted where nothing breaks.
@@ -160,6 +161,16 @@ fn stored(records: &[Record], of: fn(&str) -> bool) -> HashSet<&str> {
         _ => None,
     });
     stored.collect()
+}
+
+/// Publishes that no retry ever stored.
+fn never_stored(records: &[Record]) -> usize {
+    let stored = stored(records, |_| true);
+    let sent = records.iter().filter_map(|record| match record {
+        Record::Sent { id, .. } => Some(&**id),
+        _ => None,
+    });
+    sent.filter(|id| !stored.contains(id)).count()
 }
 
 /// Publishes to durable channels that were acknowledged and are not in the log in the end.
