@@ -83,6 +83,24 @@ async fn a_link_that_is_killed_again_and_again_loses_and_repeats_nothing() {
     events(&mut it, 1, 500).await;
 }
 
+// spec: D1, D3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broadcast_that_was_lost_is_read_from_the_log() {
+    let redis = Arc::new(Redis::start());
+    let mut it = on(&redis);
+    it.engine.subscribe(&channel("chat:a")).await.unwrap();
+    surely(&it, 1).await;
+    events(&mut it, 1, 1).await;
+    // What a publish does, without its broadcast.
+    let silent = "local t = redis.call('HGET', KEYS[1], 't') \
+        redis.call('XADD', KEYS[2], '2-0', 'f', '{}', 't', '00000000000000aa', 'p', t, 'a', redis.call('TIME')[1] * 1000) \
+        return redis.call('HSET', KEYS[1], 'o', '2', 't', '00000000000000aa')";
+    let [meta, log] = ["m", "s"].map(|kind| redis.cli(&["KEYS", &format!("*:{kind}:chat:a")]));
+    assert_eq!(redis.cli(&["EVAL", silent, "2", &meta, &log]), "0");
+    surely(&it, 3).await;
+    events(&mut it, 2, 3).await;
+}
+
 // spec: F1, F3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_reader_is_told_of_a_store_that_was_flushed() {

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -167,10 +166,9 @@ impl Load {
         let (began, until) = (Instant::now(), Instant::now() + 2 * PATIENCE);
         let publisher = self.publisher();
         let mut tops: HashMap<String, Position> = HashMap::new();
-        for ch in &self.durable {
-            if let Some(pos) = publisher.publish(ch).await {
-                tops.insert(ch.clone(), pos);
-            }
+        let all = self.durable.iter().map(|ch| publisher.publish(ch));
+        for (ch, pos) in self.durable.iter().zip(futures::future::join_all(all).await) {
+            tops.extend(pos.map(|pos| (ch.clone(), pos)));
         }
         self.history.add(Record::Quiet { client: publisher.name });
         let mut nearly = None;
@@ -307,10 +305,4 @@ async fn ask(servers: &Servers, path: &str) -> Value {
         assert!(Instant::now() < until, "no node answers {path}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// How much the publishers saw go wrong: unknown, refused, and the slowest answer.
-pub fn troubles(figures: &Figures) -> (u64, u64, u64) {
-    let of = |figure: &std::sync::atomic::AtomicU64| figure.load(Relaxed);
-    (of(&figures.unknown), of(&figures.refused), of(&figures.slowest_ms))
 }

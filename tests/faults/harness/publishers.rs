@@ -1,6 +1,7 @@
 //! The application's backends: each publishes to all nodes, repeats itself, and tries again until it
 //! knows.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,6 +12,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use serde_json::json;
 use throughline::protocol::position::Position;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -24,15 +26,42 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// After which it gives up what it does not know.
 const GIVES_UP: Duration = Duration::from_secs(60);
 
+/// How many publishes of one publisher may be on their way at once.
+const ON_THE_WAY: usize = 32;
+
 /// What publishing came to, besides the history.
-#[derive(Default)]
 pub struct Figures {
+    /// Since when.
+    began: Instant,
+    /// Publishes that were stored.
+    stored: AtomicU64,
     /// Answers, or none, that left the outcome open.
-    pub unknown: AtomicU64,
+    unknown: AtomicU64,
     /// Answers that nothing was stored.
-    pub refused: AtomicU64,
+    refused: AtomicU64,
     /// The longest that an answer took, in milliseconds.
-    pub slowest_ms: AtomicU64,
+    slowest_ms: AtomicU64,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        let [stored, unknown, refused, slowest_ms] = Default::default();
+        Self { began: Instant::now(), stored, unknown, refused, slowest_ms }
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |figure: &AtomicU64| figure.load(Relaxed);
+        let stored = f64::from(u32::try_from(of(&self.stored)).unwrap_or(u32::MAX));
+        let per_second = stored / self.began.elapsed().as_secs_f64();
+        let (unknown, refused, slowest) =
+            (of(&self.unknown), of(&self.refused), of(&self.slowest_ms));
+        write!(
+            f,
+            "{per_second:.0} stored a second, {unknown} unknown, {refused} refused, {slowest} ms"
+        )
+    }
 }
 
 /// Publishes through the HTTP API.
@@ -72,13 +101,20 @@ impl Publisher {
     ) {
         let mut turns = tokio::time::interval(every);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut on_the_way = JoinSet::new();
         while stop.run_until_cancelled(turns.tick()).await.is_some() {
-            let ch = channels.choose(&mut rng).expect("a channel");
-            let again = rng.random_bool(0.1);
-            if self.publish(ch).await.is_some() && again {
-                self.repeat(ch).await;
+            if on_the_way.len() == ON_THE_WAY {
+                on_the_way.join_next().await;
             }
+            let (own, ch) = (self.clone(), channels.choose(&mut rng).expect("a channel").clone());
+            let again = rng.random_bool(0.1);
+            on_the_way.spawn(async move {
+                if own.publish(&ch).await.is_some() && again {
+                    own.repeat(&ch).await;
+                }
+            });
         }
+        on_the_way.join_all().await;
         self.history.add(Record::Quiet { client: self.name.clone() });
     }
 
@@ -129,7 +165,7 @@ impl Publisher {
                 Outcome::Stored(pos, answer["duplicate"] == true)
             }
             Ok(Ok(answer)) if answer.code() != "unknown_outcome" => Outcome::Refused(answer.code()),
-            // Nobody listens: no node was asked.
+            // Nobody listens: no node was asked, which is no answer.
             Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
                 return Outcome::Unknown;
             }
@@ -140,7 +176,7 @@ impl Publisher {
         match outcome {
             Outcome::Unknown => drop(self.figures.unknown.fetch_add(1, Relaxed)),
             Outcome::Refused(_) => drop(self.figures.refused.fetch_add(1, Relaxed)),
-            Outcome::Stored(..) => {}
+            Outcome::Stored(..) => drop(self.figures.stored.fetch_add(1, Relaxed)),
         }
         outcome
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::load::{Load, Plan, troubles};
+use super::load::{Load, Plan};
 use super::table::Row;
 use super::tracker::Tracker;
 use crate::support::client::{Client, Transport};
@@ -167,7 +167,8 @@ impl Stage {
     /// Waits until all is well again, and says what it came to.
     pub async fn judge(mut self, fault: &str) -> Row {
         let healed = self.load.heal(&mut self.tracker).await;
-        let (history, figures) = (self.load.history.clone(), self.load.figures.clone());
+        let history = self.load.history.clone();
+        let figures = self.load.figures.to_string();
         let clients = self.load.finish(&mut self.tracker).await;
         let records = history.records();
         let rebuilt: u64 = clients.iter().map(|client| client.rebuilt).sum();
@@ -175,7 +176,7 @@ impl Stage {
         Row {
             nearly: Some(healed.nearly),
             healed: Some(healed.all),
-            publishers: Some(troubles(&figures)),
+            publishers: Some(figures),
             more: if rebuilt > 0 { format!("{rebuilt} sessions rebuilt") } else { String::new() },
             ..Row::of(fault, &records)
         }

@@ -36,9 +36,9 @@ pub struct Row {
     pub nearly: Option<Duration>,
     /// How long until all had it, or were told.
     pub healed: Option<Duration>,
-    /// What publishers saw: outcomes left open and refusals, all settled by a retry; and the slowest
-    /// answer in milliseconds.
-    pub publishers: Option<(u64, u64, u64)>,
+    /// What publishers saw: outcomes left open and refusals, all settled by a retry, and the slowest
+    /// answer.
+    pub publishers: Option<String>,
     /// What else was measured.
     pub more: String,
     /// What is wrong with it.
@@ -78,7 +78,6 @@ impl Row {
     pub fn sum(fault: &str, rows: &[Self]) -> Self {
         let count = |of: fn(&Self) -> Option<usize>| Some(rows.iter().filter_map(of).sum());
         let longest = |of: fn(&Self) -> Option<Duration>| rows.iter().filter_map(of).max();
-        let publishers = rows.iter().filter_map(|row| row.publishers);
         let wrong = |row: &Self| {
             row.wrong.iter().map(|wrong| format!("{}: {wrong}", row.fault)).collect::<Vec<_>>()
         };
@@ -93,8 +92,7 @@ impl Row {
             leaves: count(|row| row.leaves),
             nearly: longest(|row| row.nearly),
             healed: longest(|row| row.healed),
-            publishers: publishers
-                .reduce(|all, one| (all.0 + one.0, all.1 + one.1, all.2.max(one.2))),
+            publishers: None,
             more: String::new(),
             wrong: rows.iter().flat_map(wrong).collect(),
         }
@@ -145,10 +143,7 @@ impl Row {
         for time in [self.nearly, self.healed] {
             cell(time.map(|time| format!("{:.1}", time.as_secs_f64())));
         }
-        let publishers = self.publishers.map(|(unknown, refused, slowest)| {
-            format!("{unknown} unknown, {refused} refused, {slowest} ms")
-        });
-        cell(publishers);
+        cell(self.publishers.clone());
         cell(Some(self.more.clone()));
         line
     }
