@@ -106,16 +106,18 @@ impl Publisher {
             if on_the_way.len() == ON_THE_WAY {
                 on_the_way.join_next().await;
             }
-            let (own, ch) = (self.clone(), channels.choose(&mut rng).expect("a channel").clone());
+            // What is on its way at once has no order: each is a publisher of its own.
+            let own = Self { name: unique("backend"), ..self.clone() };
+            let ch = channels.choose(&mut rng).expect("a channel").clone();
             let again = rng.random_bool(0.1);
             on_the_way.spawn(async move {
                 if own.publish(&ch).await.is_some() && again {
                     own.repeat(&ch).await;
                 }
+                own.history.add(Record::Quiet { client: own.name.clone() });
             });
         }
         on_the_way.join_all().await;
-        self.history.add(Record::Quiet { client: self.name.clone() });
     }
 
     /// The same publish at once to every node: one is stored.
