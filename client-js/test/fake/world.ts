@@ -41,9 +41,9 @@ export class World {
   /** Requests that go into a dead connection before one comes through. */
   stalls = 0;
   /** Milliseconds at which the network cuts a stream. */
-  cutMs = Infinity;
+  cutMs: number = Infinity;
   /** Milliseconds from the beginning of each whole answer to its end. */
-  answerMs = 0;
+  answerMs: number = 0;
   /** Names under which a tab runs something alone. */
   readonly busy: Set<string> = new Set();
   pageVisible = true;
