@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::config::namespaces::{Durability, Namespace, Presence, Publishers, Subscribers};
 use crate::engine::types::Retention;
-use crate::protocol::channel::{Channel, USER_CHANNEL_PREFIX};
+use crate::protocol::channel::Channel;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::session::input::ChannelKind;
 use crate::session::settings::Settings;
@@ -33,7 +33,7 @@ impl Rules {
     /// `unknown_channel` where the namespace is not configured, `bad_channel` for a name that
     /// begins with `@` and is no user's.
     pub fn of(config: &Config, channel: &Channel) -> Result<Self, Refusal> {
-        if channel.is_reserved() && !is_users(channel) {
+        if channel.is_reserved() && !channel.is_users() {
             let detail = "names that begin with @ belong to the gateway";
             return Err(Refusal::new(ErrorCode::BadChannel).because(detail));
         }
@@ -41,7 +41,7 @@ impl Rules {
         Ok(Self {
             retention: retention(namespace),
             replicas: replicas(config, namespace),
-            presence: if is_users(channel) { Presence::Members } else { namespace.presence },
+            presence: if channel.is_users() { Presence::Members } else { namespace.presence },
             members_publish: namespace.publish == Publishers::Members && !channel.is_reserved(),
             public: namespace.subscribe == Subscribers::Public && !channel.is_reserved(),
             feed: namespace.feed && !channel.is_reserved(),
@@ -56,11 +56,6 @@ impl Rules {
             Retention::State { .. } => ChannelKind::State,
         }
     }
-}
-
-fn is_users(channel: &Channel) -> bool {
-    channel.as_str().len() > USER_CHANNEL_PREFIX.len()
-        && channel.as_str().starts_with(USER_CHANNEL_PREFIX)
 }
 
 fn replicas(config: &Config, namespace: &Namespace) -> u8 {

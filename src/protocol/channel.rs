@@ -136,6 +136,11 @@ impl Channel {
         self.as_str().starts_with('@')
     }
 
+    /// Whether it is a user's own channel.
+    pub fn is_users(&self) -> bool {
+        self.as_str().strip_prefix(USER_CHANNEL_PREFIX).is_some_and(|subject| !subject.is_empty())
+    }
+
     /// The own channel of a user, `@user:<subject>`.
     /// # Errors
     /// [`BadName`] when the subject does not fit a channel's name.

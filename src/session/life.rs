@@ -211,9 +211,10 @@ impl Session {
         }
         let (subs, seen) = (self.subs.iter(), self.seen);
         let leaves = subs.filter(|sub| sub.member && !sub.is_pending());
-        let leaves: Vec<_> =
-            leaves.map(|sub| Effect::Leave { channel: sub.channel.clone(), seen }).collect();
-        self.effects(leaves);
+        let mut leaves: Vec<_> = leaves.map(|sub| sub.channel.clone()).collect();
+        // Who sees the member leave a channel finds its user offline.
+        leaves.sort_by_key(|channel| !channel.is_users());
+        self.effects(leaves.into_iter().map(|channel| Effect::Leave { channel, seen }).collect());
     }
 
     pub(super) fn on_leaving(&mut self, now: Millis) {
@@ -223,6 +224,15 @@ impl Session {
     /// The page asks for something: it has not gone away, or is back.
     pub fn stays(&mut self) {
         self.leaving_at = None;
+    }
+
+    /// A link takes it to another node, which has to wait until it has settled: its client is there.
+    pub fn came(&mut self, now: Millis) {
+        self.stays();
+        self.seen = now;
+        if let Phase::Detached { grace_until, .. } = &mut self.phase {
+            *grace_until = now + self.settings.grace;
+        }
     }
 
     pub(super) fn on_life(&mut self, conn: ConnId, now: Millis) {

@@ -130,6 +130,8 @@ async fn a_bad_count_on_a_websocket_ends_the_session() {
     assert_eq!(socket.close_code().await, 4442);
     let mut after = Socket::connect(servers.pick()).await;
     after.say(&json!({ "l": "candidate", "v": 1, "ticket": ticket })).await;
+    // Where another node had the session, this one asks for it only when it is to be the link.
+    after.say(&json!({ "l": "attach", "link": 2, "count": 0 })).await;
     assert_eq!(text(&after.until("error").await, "code"), "session_gone");
 }
 

@@ -104,6 +104,36 @@ fn a_resume_after_grace_joins_again() {
     assert_eq!(seen[0], "join p:1 false");
 }
 
+#[test]
+fn a_session_that_is_taken_elsewhere_does_not_leave_while_it_settles() {
+    // spec: R3
+    let mut bench = asked(Settings::default());
+    bench.give(started(1, watching()));
+    bench.give(Input::Leaving);
+    bench.session.came(bench.now);
+    assert_eq!(bench.until(6_999), []);
+    bench.give(lost(1));
+    assert_eq!(bench.until(16_000), []);
+    bench.session.came(bench.now);
+    assert_eq!(bench.until(25_999), []);
+    assert_eq!(bench.until(26_000), [(26_000, "leave p:1".to_owned())]);
+}
+
+#[test]
+fn a_user_is_offline_before_anyone_sees_the_session_leave_a_channel() {
+    // spec: R1
+    let mut bench = asked(Settings::default());
+    bench.give(started(1, watching()));
+    let ch = Channel::parse("@user:ann").unwrap();
+    bench.session.subscribe(Subscribe { ch, since: None, presence: false });
+    bench.poll();
+    let own = Start { member: true, ..start(ChannelKind::Durable) };
+    assert_eq!(bench.give(started(2, own))[0], "join @user:ann false");
+    let seen = bench.give(Input::End { why: ErrorCode::Closed.into() });
+    let left: Vec<_> = seen.iter().filter(|out| out.starts_with("leave")).collect();
+    assert_eq!(left, ["leave @user:ann", "leave p:1"]);
+}
+
 /// How a fresh token that no longer allows presence ends it.
 fn unwatch(bench: &mut Bench) -> Vec<String> {
     bench.give(Input::Unwatch { sub: SubId(1), code: ErrorCode::Forbidden })

@@ -9,7 +9,7 @@ use crate::engine::types::{
     Delivery, EngineError, Entrance, Incarnation, Member, MemberId, PresenceChange,
     PresenceSnapshot, PresenceState, Seat, UserPresence,
 };
-use crate::protocol::channel::{Channel, USER_CHANNEL_PREFIX};
+use crate::protocol::channel::Channel;
 
 use super::MemoryEngine;
 use super::cell::Cell;
@@ -89,7 +89,7 @@ impl MemoryEngine {
         cell.touch(now);
         self.shards.counts.members.fetch_sub(1, Relaxed);
         tell(channel, cell, change, room);
-        if channel.as_str().starts_with(USER_CHANNEL_PREFIX) {
+        if channel.is_users() {
             let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
             let before = shard.last_seen.get(channel).copied().unwrap_or_default();
             shard.last_seen.insert(channel.clone(), before.max(now.saturating_sub(idle)));

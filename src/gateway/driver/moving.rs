@@ -178,6 +178,9 @@ impl Driver {
         if taker.is_some_and(|link| link <= has) {
             return Begins::Superseded(has);
         }
+        if taker.is_some() {
+            state.session.came(now_ms());
+        }
         let (to, settled) = oneshot::channel();
         (state.stage, state.taker, state.refused) = (Stage::Leaving, taker, false);
         state.settled = Some(to);

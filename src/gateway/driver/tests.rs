@@ -1,4 +1,5 @@
-//! What a session's shell keeps from others: panics, and a hello that is answered too soon.
+//! What a session's shell keeps from others: panics, a hello that is answered too soon, and how long
+//! it takes to let go of the session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use crate::gateway::testing::{Opened, node};
 use crate::hub::wheel::TURN_MS;
 use crate::protocol::channel::Channel;
 use crate::protocol::error::ErrorCode;
+use crate::session::input::Input;
 use crate::telemetry::clock::now_ms;
 
 /// One session that breaks at a frame that holds a text, and one that does not; both read the same channel.
@@ -118,6 +120,24 @@ async fn whoever_answers_a_hello_finds_the_session_that_it_opened() {
     };
     let _session = Opened::new(&gateway, Box::new(on_frame));
     assert_eq!(answers.recv().unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_a_link_takes_elsewhere_does_not_leave_while_it_settles() {
+    // spec: R3
+    for (taker, members) in [(Some(2), 1), (None, 0)] {
+        let gateway = node(Clock::wall());
+        let mut session = Opened::new(&gateway, Box::new(|_| {}));
+        publishes(&mut session, 1).await;
+        session.driver.handle(Input::Leaving);
+        let _settled = session.driver.begin_leaving(taker);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        gateway.turn(now_ms() + TURN_MS);
+        gateway.tasks.close();
+        gateway.tasks.wait().await;
+        let channel = Channel::parse("chat:1").unwrap();
+        assert_eq!(gateway.engine.members(&channel).await.unwrap().count, members, "{taker:?}");
+    }
 }
 
 #[tokio::test]
