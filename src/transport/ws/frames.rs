@@ -15,7 +15,7 @@ use super::opening::Coming;
 /// A frame of a connection whose session is here.
 /// # Errors
 /// `bad_frame` for one that begins a connection, and what a fresh token refuses.
-pub(super) fn up(driver: &Arc<Driver>, conn: ConnId, frame: Up) -> Result<(), Refusal> {
+pub fn up(driver: &Arc<Driver>, conn: ConnId, frame: Up) -> Result<(), Refusal> {
     match frame {
         Up::Session(numbered) => driver.up(conn, numbered),
         Up::Link(LinkUp::Attach(attach)) => {
@@ -46,7 +46,7 @@ pub(super) fn up(driver: &Arc<Driver>, conn: ConnId, frame: Up) -> Result<(), Re
 /// A frame of a candidate whose session is at another node. An `attach` brings it.
 /// # Errors
 /// `bad_frame` for a frame that begins a connection.
-pub(super) fn waits(waiting: Arc<Waiting>, frame: Up) -> Result<Option<Coming>, Refusal> {
+pub fn waits(waiting: Arc<Waiting>, frame: Up) -> Result<Option<Coming>, Refusal> {
     match frame {
         Up::Link(LinkUp::Attach(attach)) => {
             let attached = async move { waiting.attach(*attach).await.map(Place::Here) };

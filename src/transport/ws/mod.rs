@@ -1,11 +1,11 @@
 //! `GET …/ws`: the handshake (RFC 6455 section 4.2), and the connection after it.
 
 pub mod codec;
+pub mod frames;
+pub mod opening;
 
 mod connection;
 mod direct;
-mod frames;
-mod opening;
 mod port;
 
 use std::sync::Arc;

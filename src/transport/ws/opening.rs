@@ -13,20 +13,22 @@ use crate::protocol::up::{LinkUp, Up};
 use crate::session::input::{ConnId, ConnKind};
 
 /// Where a connection will belong.
-pub(super) type Coming = BoxFuture<'static, Result<Place, Refusal>>;
+pub type Coming = BoxFuture<'static, Result<Place, Refusal>>;
 
 /// What is known of a connection before its first frame.
-#[derive(Default)]
-pub(super) struct Opening {
-    pub(super) nonce: String,
-    pub(super) bearer: Option<String>,
+#[derive(Debug, Default)]
+pub struct Opening {
+    /// The nonce in its path.
+    pub nonce: String,
+    /// A token that came with the handshake.
+    pub bearer: Option<String>,
 }
 
 impl Opening {
     /// Takes the first frame.
     /// # Errors
     /// `bad_frame` where it neither opens a session nor shows the ticket of one.
-    pub(super) fn begin(
+    pub fn begin(
         self,
         gateway: Arc<Gateway>,
         (conn, port): (ConnId, Arc<dyn LinkPort>),

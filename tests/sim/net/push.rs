@@ -8,15 +8,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use throughline::gateway::candidates::{Place, Waiting};
-use throughline::gateway::driver::Driver;
-use throughline::gateway::link::LinkPort as _;
-use throughline::gateway::open::{self, Opener};
-use throughline::gateway::resume;
-use throughline::protocol::down::LinkDown;
-use throughline::protocol::error::{ErrorCode, Refusal};
-use throughline::protocol::up::{self, LinkUp, Up};
-use throughline::session::input::{AttachInput, ConnId, ConnKind, Input, Target};
+use throughline::gateway::candidates::Place;
+use throughline::gateway::link::LinkPort;
+use throughline::protocol::error::Refusal;
+use throughline::protocol::up::{self, Up};
+use throughline::session::input::ConnId;
+use throughline::transport::ws::frames;
+use throughline::transport::ws::opening::Opening;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -151,7 +149,6 @@ impl Pushed {
     async fn up(&self, mut lines: Lines, lag: u64, seed: u64) {
         use rand::SeedableRng as _;
         let mut rng = StdRng::seed_from_u64(seed);
-        let refused = |refusal: &Refusal| self.port.close(Some(refusal), false);
         while let Some(line) = lines.recv().await {
             sleep(Duration::from_millis(rng.random_range(0..=lag))).await;
             self.node.running.gate().await;
@@ -159,87 +156,39 @@ impl Pushed {
                 continue;
             }
             let frame = up::parse(&line).expect("the client's frames are right");
-            let place = match &*self.place.lock() {
-                None => None,
-                Some(Place::Here(driver)) => Some(Ok(Arc::clone(driver))),
-                Some(Place::Waits(waiting)) => Some(waiting.driver().ok_or(Arc::clone(waiting))),
-            };
-            let driver = match place {
-                Some(Ok(driver)) => driver,
-                Some(Err(waiting)) => {
-                    if let Err(refusal) = wait(waiting, frame).await {
-                        refused(&refusal);
-                    }
-                    continue;
-                }
-                None => {
-                    match self.begin(frame).await {
-                        Ok(place) => *self.place.lock() = Some(place),
-                        Err(refusal) => refused(&refusal),
-                    }
-                    continue;
-                }
-            };
-            while !driver.takes_up() && !driver.is_over() {
-                sleep(Duration::from_millis(20)).await;
+            if let Err(refusal) = self.take(frame).await {
+                self.port.close(Some(&refusal), false);
             }
-            self.say(&driver, frame);
         }
         pending::<()>().await;
     }
 
-    async fn begin(&self, frame: Up) -> Result<Place, Refusal> {
-        let (gateway, conn, port) = (&self.node.gateway, self.conn, Arc::clone(&self.port));
-        let nonce = format!("n{}", conn.0);
-        match frame {
-            Up::Link(LinkUp::Open(head)) => {
-                let (kind, nonce, bearer) = (ConnKind::Push, nonce.as_str(), None);
-                let opener = Opener { conn, nonce, kind, bearer, port };
-                open::open(gateway, opener, *head).await.map(|(driver, _)| Place::Here(driver))
+    /// A frame, as a WebSocket takes it; a stream has but a first one.
+    async fn take(&self, frame: Up) -> Result<(), Refusal> {
+        let place = match &*self.place.lock() {
+            None => None,
+            Some(Place::Here(driver)) => Some(Ok(Arc::clone(driver))),
+            Some(Place::Waits(waiting)) => Some(waiting.driver().ok_or(Arc::clone(waiting))),
+        };
+        let coming = match place {
+            Some(Ok(driver)) => {
+                while !driver.takes_up() && !driver.is_over() {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                return frames::up(&driver, self.conn, frame);
             }
-            Up::Link(LinkUp::Candidate { ticket, .. }) => {
-                resume::candidate(gateway, &ticket, conn, &nonce, port).await
+            Some(Err(waiting)) => frames::waits(waiting, frame)?,
+            None => {
+                let opening = Opening { nonce: format!("n{}", self.conn.0), bearer: None };
+                let port = Arc::clone(&self.port) as Arc<dyn LinkPort>;
+                let gateway = Arc::clone(&self.node.gateway);
+                Some(opening.begin(gateway, (self.conn, port), frame)?)
             }
-            Up::Link(_) | Up::Session(_) => Err(ErrorCode::BadFrame.into()),
+        };
+        if let Some(coming) = coming {
+            let place = coming.await?;
+            *self.place.lock() = Some(place);
         }
-    }
-
-    fn say(&self, driver: &Arc<Driver>, frame: Up) {
-        let conn = self.conn;
-        match frame {
-            Up::Session(numbered) => driver.up(conn, numbered),
-            Up::Link(LinkUp::Attach(attach)) => {
-                let (link, count, visible) = (attach.link, attach.count, attach.visible);
-                let target = Target::Own;
-                let attach = AttachInput { link, count, target, visible, wait: 0 };
-                driver.handle(Input::Attach { conn, attach });
-            }
-            Up::Link(LinkUp::Pong { count, visible }) => {
-                driver.handle(Input::Pong { conn, count, visible });
-            }
-            Up::Link(LinkUp::Echo { id, .. }) => {
-                driver.echo(Some(conn), None, &LinkDown::Echo { id: &id }.encode());
-                driver.handle(Input::Life { conn });
-            }
-            Up::Link(LinkUp::Leaving) => driver.last_words(conn, Input::Leaving),
-            Up::Link(LinkUp::Close) => {
-                driver.last_words(conn, Input::End { why: ErrorCode::Closed.into() });
-            }
-            Up::Link(LinkUp::Open(_) | LinkUp::Candidate { .. }) => {
-                self.port.close(Some(&ErrorCode::BadFrame.into()), false);
-            }
-        }
-    }
-}
-
-/// A frame of a candidate whose session is at another node.
-async fn wait(waiting: Arc<Waiting>, frame: Up) -> Result<(), Refusal> {
-    match frame {
-        Up::Link(LinkUp::Attach(attach)) => waiting.attach(*attach).await.map(drop),
-        Up::Link(LinkUp::Echo { id, .. }) => {
-            waiting.write(&LinkDown::Echo { id: &id }.encode());
-            Ok(())
-        }
-        _ => Ok(()),
+        Ok(())
     }
 }
