@@ -2,30 +2,29 @@
 //! retry with the same id stores it once, and readers miss nothing. FAULTS 13, 36, and the limits of
 //! memory.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use crate::support::client::{Client, PATIENCE, Transport};
+use crate::support::client::{Client, Transport};
 use crate::support::fleet::Fleet;
 use crate::support::history::History;
 use crate::support::redis::{Options, Redis};
 use crate::support::server::{Servers, Setup};
-use crate::support::{text, unique};
+use crate::support::{text, unique, wait};
 
 /// Publishes under an id until it is stored. Returns the codes of the refusals before.
 async fn publish_until_stored(servers: &Servers, ch: &str, id: &str) -> Vec<String> {
     let body = json!({ "channel": ch, "id": id, "data": id });
-    let (mut codes, until) = (Vec::new(), tokio::time::Instant::now() + PATIENCE);
-    loop {
+    let mut codes = Vec::new();
+    wait::until("it is stored", async || {
         let answer = servers.api("/publish", &body).await;
-        if answer.status == 200 {
-            return codes;
+        let stored = answer.status == 200;
+        if !stored {
+            codes.push(answer.code());
         }
-        codes.push(answer.code());
-        assert!(tokio::time::Instant::now() < until, "{codes:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        stored
+    })
+    .await;
+    codes
 }
 
 /// Breaks a Redis, publishes, mends it, and judges what came of it.
@@ -90,15 +89,10 @@ async fn a_redis_that_cannot_save_stores_nothing_and_says_so() {
     std::fs::create_dir_all(redis.folder().join("dump.rdb/full")).expect("a folder in the way");
     assert_eq!(redis.cli(&["CONFIG", "SET", "save", "3600 1"]), "OK");
     let fails = || redis.info("rdb_last_bgsave_status") == "err";
-    let broken = async {
-        redis.cli(&["BGSAVE"]);
-        while !fails() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
     // Before the node starts it is mended, for the lease of the node.
     assert_eq!(redis.cli(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]), "OK");
-    tokio::time::timeout(PATIENCE, broken).await.expect("a snapshot that fails");
+    redis.cli(&["BGSAVE"]);
+    wait::until_now("a snapshot fails", fails);
     let setting = "stop-writes-on-bgsave-error";
     let breaks: &[&[&str]] = &[&["CONFIG", "SET", setting, "yes"]];
     refuses(&redis, breaks, &[&["CONFIG", "SET", setting, "no"]]).await;
@@ -137,7 +131,7 @@ async fn a_redis_that_is_busy_with_a_script_leaves_the_outcome_open_at_most() {
     assert!(publish_until_stored(&servers, &ch, "before").await.is_empty());
     std::thread::scope(|scope| {
         scope.spawn(|| redis.cli(&["EVAL", "while true do end", "0"]));
-        while !redis.cli(&["PING"]).contains("BUSY") {}
+        wait::until_now("the script runs", || redis.cli(&["PING"]).contains("BUSY"));
         assert_eq!(redis.cli(&["SCRIPT", "KILL"]), "OK");
     });
     publish_until_stored(&servers, &ch, "after").await;

@@ -8,6 +8,7 @@ use crate::support::client::{Client, Target, Transport};
 use crate::support::history::History;
 use crate::support::server::{Servers, Setup};
 use crate::support::shim::{Shim, Weather};
+use crate::support::wait;
 use crate::support::websocket::{FIN, Got, PONG, Socket, frame};
 use crate::support::{text, unique};
 
@@ -47,14 +48,18 @@ async fn a_link_that_shows_no_life_is_closed_and_its_session_given_back() {
     for _ in &stalled {
         watcher.until_kind("leave").await;
     }
-    while servers.metric("throughline_sessions{").await > 1.0 {
+    wait::until("the silent sessions are over", async || {
         watcher.next_within(Duration::from_millis(50)).await;
-    }
+        servers.metric("throughline_sessions{").await <= 1.0
+    })
+    .await;
     watcher.next_within(Duration::from_millis(10)).await;
     drop(stalled);
-    while servers.metric("throughline_connections ").await > 2.0 {
+    wait::until("their connections are closed", async || {
         watcher.next_within(Duration::from_millis(50)).await;
-    }
+        servers.metric("throughline_connections ").await <= 2.0
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::support::history::History;
 use crate::support::http::Request;
 use crate::support::server::{Servers, Setup};
 use crate::support::text;
+use crate::support::wait;
 
 const MANY: usize = 300;
 const RATE: u64 = 50;
@@ -46,13 +47,13 @@ async fn a_herd_is_admitted_at_the_rate_and_each_is_told_when_to_come_back() {
     let herd: Vec<_> = transports.map(|by| tokio::spawn(comes(servers.clone(), by))).collect();
     // By the server's own count, whatever two looks are apart.
     let mut looks = Vec::new();
-    let mut opened = 0.0;
-    while opened < MANY as f64 {
+    wait::until("the whole herd is admitted", async || {
         let before = Instant::now();
-        opened = servers.metric(OPENED).await;
+        let opened = servers.metric(OPENED).await;
         looks.push((before, opened, Instant::now()));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        opened >= MANY as f64
+    })
+    .await;
     for (index, (begun, first, _)) in looks.iter().enumerate() {
         for (_, second, ended) in &looks[index..] {
             let most = ended.duration_since(*begun).as_secs_f64() * RATE as f64 + BURST as f64;

@@ -32,7 +32,7 @@ async fn nothing_is_delivered_after_a_token_has_expired() {
         let room = unique("chat:");
         let open = json!({ "token": token::expiring("alice", 2), "subs": [{ "ch": room }] });
         let mut client = Client::open(&servers, transport, open, &History::default()).await;
-        while client.next_within(crate::support::client::PATIENCE).await.is_some() {}
+        client.until_ended().await;
         assert_eq!(client.ended.as_deref(), Some("token_expired"), "{transport:?}");
     }
 }
@@ -54,7 +54,7 @@ async fn a_fresh_token_in_band_keeps_the_session_live() {
         let clock = json!({ "token": token::expiring("bob", 2) });
         let mut clock =
             Client::open(&servers, Transport::WebSocket, clock, &History::default()).await;
-        while clock.next_within(crate::support::client::PATIENCE).await.is_some() {}
+        clock.until_ended().await;
         servers.publish(&room, 1).await;
         assert_eq!(client.event(&room).await["data"], 1, "{transport:?}");
     }
@@ -148,7 +148,7 @@ async fn the_application_ends_the_sessions_of_a_user() {
         client.call(json!({ "t": "presence", "users": [] })).await;
         let ended = servers.api("/disconnect", &json!({ "user": user })).await.json();
         assert_eq!(ended["sessions"], 1);
-        while client.next_within(crate::support::client::PATIENCE).await.is_some() {}
+        client.until_ended().await;
         let code = client.ended.as_deref().unwrap();
         assert!(matches!(code, "disconnected" | "session_gone"), "{transport:?}: {code}");
     }

@@ -6,7 +6,7 @@ use crate::support::client::{Client, Transport};
 use crate::support::history::History;
 use crate::support::http::{Connection, Request};
 use crate::support::server::Servers;
-use crate::support::{text, unique};
+use crate::support::{text, unique, wait};
 
 /// A session that is polled by hand: each request is the test's own.
 struct Session {
@@ -173,7 +173,8 @@ async fn a_higher_poll_supersedes_one_that_waits() {
     let mut waiting = Connection::open(session.servers.pick()).await.unwrap();
     waiting.write(&request(&[session.attach(30_000)]).bytes()).await.unwrap();
     // Only once it is the link can another be above it.
-    while session.servers.metric("throughline_http_requests_total").await < 1.0 {}
+    let came = async || session.servers.metric("throughline_http_requests_total").await >= 1.0;
+    wait::until("the poll came", came).await;
     let noop = json!({ "t": "noop", "seq": 1 });
     let above = session.poll(0, &[noop]).await;
     assert_eq!(above[0]["link"], 3);
@@ -320,9 +321,11 @@ async fn a_provisional_session_ends_by_itself_and_joins_nobody() {
     let open = json!({ "l": "open", "v": 1, "subs": subs });
     let opened = ask(&servers, &[open]).await;
     let ticket = text(&opened[0], "ticket");
-    while servers.metric("throughline_sessions{").await > 1.0 {
+    wait::until("the session that nobody answered is over", async || {
         watcher.next_within(std::time::Duration::from_millis(50)).await;
-    }
+        servers.metric("throughline_sessions{").await <= 1.0
+    })
+    .await;
     let attach = json!({ "l": "attach", "ticket": ticket, "link": 2, "count": 0, "wait": 0 });
     let answer = servers.send(request(&[attach])).await;
     assert_eq!(answer.code(), "session_gone");

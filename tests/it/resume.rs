@@ -10,7 +10,7 @@ use crate::support::client::{Client, Target, Transport};
 use crate::support::history::History;
 use crate::support::server::{Servers, Setup};
 use crate::support::shim::{Cut, Shim, Weather};
-use crate::support::{text, unique};
+use crate::support::{text, unique, wait};
 
 fn numbers(range: std::ops::Range<u64>) -> Vec<Value> {
     range.map(Value::from).collect()
@@ -35,8 +35,11 @@ async fn what_was_missed_comes_then_one_caught_up_then_what_is_live() {
         client.cut();
         // A poll that is cut is no detachment: the next one goes on.
         let detaches = transport != Transport::Poll;
-        let detached = r#"throughline_sessions{transport="detached"}"#;
-        while detaches && servers.metric(detached).await < 1.0 {}
+        let detached = async || {
+            !detaches
+                || servers.metric(r#"throughline_sessions{transport="detached"}"#).await >= 1.0
+        };
+        wait::until("the session is detached", detached).await;
         servers.publish_many(&room, numbers(1..50)).await;
         // What was published may still be on its way to the session when it resumes: then it is
         // live, and comes after the mark.
@@ -184,15 +187,20 @@ async fn a_publish_whose_answer_was_cut_is_sent_again_and_stored_once() {
         let open = json!({ "subs": [{ "ch": room }] });
         let mut client = Client::open(target, transport, open, &history).await;
         client.call(json!({ "t": "presence", "users": [] })).await;
-        while client.is_sending() {
+        wait::until("what was sent is answered", async || {
             client.next_within(Duration::from_millis(10)).await;
-        }
+            !client.is_sending()
+        })
+        .await;
         // The publish goes up; its answer does not come down.
         shim.weather(Weather { stall_down: true, ..Weather::default() });
         let seq = client.publish(&room, 1);
-        while servers.api_get(&format!("/history?channel={room}")).await["events"][0].is_null() {
+        wait::until("the publish is stored", async || {
             client.next_within(Duration::from_millis(10)).await;
-        }
+            let stored = servers.api_get(&format!("/history?channel={room}")).await;
+            !stored["events"][0].is_null()
+        })
+        .await;
         shim.cut(Cut::Rst);
         shim.weather(Weather::default());
         assert!(client.settled(seq).await["pos"].is_string(), "{transport:?}");
@@ -213,9 +221,11 @@ async fn what_was_published_offline_is_stored_in_order() {
         client.publish(&room, number);
     }
     assert_eq!(client.data(&room, 150).await, numbers(0..150));
-    while !client.is_settled() {
+    wait::until("every frame up is applied", async || {
         client.next_within(Duration::from_millis(100)).await;
-    }
+        client.is_settled()
+    })
+    .await;
     assert_keeps_the_contract(&history.records());
 }
 
@@ -234,9 +244,10 @@ async fn a_session_is_kept_for_its_window_and_no_longer() {
             open(&servers, transport, json!([{ "ch": room }]), &History::default()).await;
         client.comes_back = false;
         client.cut();
-        while servers.metric("throughline_sessions{").await > 0.0 {}
+        let none = async || servers.metric("throughline_sessions{").await == 0.0;
+        wait::until("the session is over", none).await;
         client.comes_back = true;
-        while client.next_within(crate::support::client::PATIENCE).await.is_some() {}
+        client.until_ended().await;
         assert_eq!(client.ended.as_deref(), Some("session_gone"), "{transport:?}");
     }
 }

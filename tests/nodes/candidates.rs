@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::Fleet;
 use crate::support::http::{Connection, Request};
+use crate::support::wait;
 use crate::support::websocket::Socket;
 use crate::support::{text, token, unique};
 
@@ -152,7 +153,9 @@ async fn a_poll_that_waits_is_superseded_by_a_candidate_of_another_node() {
     let at = fleet.address(1);
     let polls = tokio::spawn(async move { exchange(at, poll).await });
     let relayed = fleet.servers(&[0]);
-    while relayed.metric("throughline_links_total{transport=\"poll\"}").await < 1.0 {}
+    let polls_there =
+        async || relayed.metric("throughline_links_total{transport=\"poll\"}").await >= 1.0;
+    wait::until("the poll is the link", polls_there).await;
     let mut new = candidate(fleet.address(1), &ticket).await;
     new.say(&json!({ "l": "attach", "link": 3, "count": 1 })).await;
     assert_eq!(new.until("attached").await["link"], 3);
@@ -208,7 +211,8 @@ async fn of_candidates_that_attach_at_once_on_several_nodes_the_highest_has_the_
             last = candidate(fleet.address(3), &ticket).await;
             last.say(&json!({ "l": "attach", "link": highest, "count": 0 })).await;
         }
-        while servers.metric("throughline_sessions{").await != 1.0 {}
+        let one = async || servers.metric("throughline_sessions{").await == 1.0;
+        wait::until("the session is in one place", one).await;
     }
 }
 
@@ -242,7 +246,8 @@ async fn candidates_of_a_session_of_another_node_are_bounded() {
     let servers = fleet.servers(&[1]);
     assert_eq!(servers.metric(WAITING).await, 4.0);
     drop(others);
-    while servers.metric(WAITING).await > 0.0 {}
+    let none = async || servers.metric(WAITING).await == 0.0;
+    wait::until("no candidate waits", none).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -252,15 +257,15 @@ async fn a_candidate_whose_token_is_over_is_refused() {
     let user = unique("user");
     let brief = token::expiring(&user, 1);
     let (_old, ticket) = opened(fleet.address(0), &[], &json!({ "token": brief })).await;
-    loop {
+    wait::until("a candidate is refused", async || {
         let mut socket = Socket::connect(fleet.address(1)).await;
         socket.say(&json!({ "l": "candidate", "v": 1, "ticket": ticket })).await;
         let frame = socket.text().await;
-        if text(&frame, "l") == "error" {
-            assert_eq!(text(&frame, "code"), "token_expired");
-            return;
-        }
-    }
+        let is_refused = text(&frame, "l") == "error";
+        assert!(!is_refused || text(&frame, "code") == "token_expired", "{frame}");
+        is_refused
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use crate::support::checker::assert_keeps_the_contract;
 use crate::support::client::{Client, Transport};
 use crate::support::history::History;
 use crate::support::http::Request;
-use crate::support::{text, unique};
+use crate::support::{text, unique, wait};
 
 fn subs(channels: &[&str]) -> Value {
     let subs: Vec<_> = channels.iter().map(|ch| json!({ "ch": ch })).collect();
@@ -84,13 +84,13 @@ async fn a_node_whose_lease_had_lapsed_lets_its_sessions_go_and_they_go_on_as_th
             (client.member.clone(), servers.metric("throughline_leases_lost_total").await);
         // Longer than a lease, less than a lease and its grace.
         fleet.skip(Duration::from_secs(9));
-        while servers.metric("throughline_leases_lost_total").await < lost + 2.0 {
+        wait::until("both nodes notice that they lost their leases", async || {
             client.next_within(Duration::from_millis(50)).await;
-        }
+            servers.metric("throughline_leases_lost_total").await >= lost + 2.0
+        })
+        .await;
         client.publish(&ch, 2);
-        while client.ended.is_none() {
-            client.next_within(Duration::from_millis(50)).await;
-        }
+        client.until_ended().await;
         client.open_again(&[&ch]).await;
         assert_eq!((client.hello["rebuilt"] == true, &client.member), (true, &member));
         assert_eq!(client.event(&ch).await["data"], 2, "{transport:?}");

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::fleet::Fleet;
 use crate::support::checker::assert_keeps_the_contract;
-use crate::support::client::{Client, PATIENCE, Transport};
+use crate::support::client::{Client, Transport};
 use crate::support::history::History;
-use crate::support::{text, unique};
+use crate::support::{text, unique, wait};
 
 const PARKED: &str = "throughline_sessions_parked_total";
 const TAKEN: &str = "throughline_sessions_taken_total";
@@ -72,8 +72,10 @@ async fn a_session_moves_to_the_node_that_its_connections_come_to() {
     }
     assert!(servers.metric(TAKEN).await > 3.0);
     // Nodes are asked one after the other.
-    while servers.metric(TAKEN).await != servers.metric(PARKED).await {}
-    while servers.metric("throughline_sessions{").await != 1.0 {}
+    let settled = async || servers.metric(TAKEN).await == servers.metric(PARKED).await;
+    wait::until("what was parked was taken", settled).await;
+    let one = async || servers.metric("throughline_sessions{").await == 1.0;
+    wait::until("the session is in one place", one).await;
     client.is_quiet();
     assert_keeps_the_contract(&history.records());
 }
@@ -129,10 +131,12 @@ async fn presence_sees_neither_a_leave_nor_a_join_when_a_session_moves() {
     let mut member = Client::open(&servers, Transport::Poll, subs(&[&ch]), &history).await;
     let join = watcher.until_kind("join").await;
     assert_eq!(text(&join["member"], "id"), member.member);
-    while servers.metric(TAKEN).await < 3.0 {
+    wait::until("the session has moved thrice", async || {
         member.move_to(Transport::Stream).await;
         member.call(json!({ "t": "presence", "chs": [ch] })).await;
-    }
+        servers.metric(TAKEN).await >= 3.0
+    })
+    .await;
     let id = member.member.clone();
     member.close().await;
     let next = watcher.until(|f| matches!(text(f, "t"), "join" | "update" | "leave")).await;
@@ -158,7 +162,7 @@ async fn a_disconnect_reaches_the_sessions_of_every_node() {
     let answer = fleet.servers(&[1]).api("/disconnect", &json!({ "user": user })).await;
     assert_eq!(answer.status, 200);
     for mut client in clients {
-        while client.next_within(PATIENCE).await.is_some() {}
+        client.until_ended().await;
         assert_eq!(client.ended.as_deref(), Some("disconnected"));
     }
 }

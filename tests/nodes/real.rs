@@ -12,7 +12,7 @@ use crate::support::history::History;
 use crate::support::http::Request;
 use crate::support::redis::Redis;
 use crate::support::server::{Server, Servers, Setup};
-use crate::support::{text, token, unique};
+use crate::support::{text, token, unique, wait};
 
 const TAKEN: &str = "throughline_sessions_taken_total";
 const LOST: &str = "throughline_leases_lost_total";
@@ -33,10 +33,9 @@ impl Fleet {
         };
         let fleet = Self { nodes: (0..many).map(start).collect(), redis };
         for node in 0..many {
-            let ready = Request::get("/ready");
-            while ready.send(fleet.at(node)).await.expect("an answer").status != 200 {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            let (ready, at) = (Request::get("/ready"), fleet.at(node));
+            let is_ready = async || ready.send(at).await.expect("an answer").status == 200;
+            wait::until("the node is ready", is_ready).await;
         }
         fleet
     }
@@ -128,9 +127,7 @@ async fn a_node_that_is_killed_loses_and_repeats_nothing_and_nobody_is_seen_to_l
         let (rest, ch) = (rest.clone(), ch.clone());
         async move {
             client.goes_to(&rest);
-            while client.ended.is_none() {
-                client.next_within(PATIENCE).await;
-            }
+            client.until_ended().await;
             let member = client.member.clone();
             client.open_again(&[&ch]).await;
             assert_eq!((client.hello["rebuilt"] == true, &client.member), (true, &member));
@@ -221,20 +218,14 @@ async fn a_node_that_was_stopped_past_its_lease_lets_go_what_others_have_taken()
     client.cut();
     let other = fleet.servers(&[1]);
     client.goes_to(&other);
-    while client.ended.is_none() {
-        client.next_within(PATIENCE).await;
-    }
+    client.until_ended().await;
     let member = client.member.clone();
     client.open_again(&[&ch]).await;
     assert_eq!((client.hello["rebuilt"] == true, &client.member), (true, &member));
     fleet.nodes[0].signal(Signal::CONT);
     let stopped = fleet.servers(&[0]);
-    let lost = async {
-        while stopped.metric(LOST).await < 1.0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, lost).await.expect("the node notices that it lost its lease");
+    let lost = async || stopped.metric(LOST).await >= 1.0;
+    wait::until("the node notices that it lost its lease", lost).await;
     assert_eq!(stopped.metric("throughline_sessions{").await, 0.0);
     client.publish(&ch, 1);
     assert_eq!(client.event(&ch).await["data"], 1);
@@ -281,7 +272,7 @@ async fn a_disconnect_ends_a_users_sessions_on_every_real_node() {
     let answer = fleet.servers(&[1]).api("/disconnect", &json!({ "user": user })).await;
     assert_eq!(answer.status, 200);
     for mut client in clients {
-        while client.next_within(PATIENCE).await.is_some() {}
+        client.until_ended().await;
         assert_eq!(client.ended.as_deref(), Some("disconnected"));
     }
 }

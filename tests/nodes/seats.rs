@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::real::Fleet;
-use crate::support::client::{Client, PATIENCE, Target, Transport};
+use crate::support::client::{Client, Target, Transport};
 use crate::support::history::History;
 use crate::support::http::Request;
-use crate::support::{text, token, unique};
+use crate::support::{text, token, unique, wait};
 
 /// A session of a user that its client has answered for, and that is listed.
 async fn session(at: impl Into<Target>, by: Transport, user: &str, history: &History) -> Client {
@@ -21,22 +21,19 @@ async fn session(at: impl Into<Target>, by: Transport, user: &str, history: &His
 async fn refused(at: impl Into<Target>, by: Transport, user: &str, history: &History) -> Value {
     let mut client = Client::open(at, by, json!({ "token": token::user(user) }), history).await;
     client.send(json!({ "t": "noop" }));
-    while client.ended.is_none() {
-        client.next_within(PATIENCE).await;
-    }
+    client.until_ended().await;
     client.refusal.clone()
 }
 
 /// A user's sessions as the API lists them, once there are so many.
 async fn listed(fleet: &Fleet, node: usize, user: &str, many: usize) -> Value {
-    let path = format!("/users/{user}/sessions");
-    loop {
-        let answer = fleet.servers(&[node]).api_get(&path).await;
-        if answer["sessions"].as_array().unwrap().len() == many {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let (path, mut answer) = (format!("/users/{user}/sessions"), Value::Null);
+    wait::until("the user has so many sessions", async || {
+        answer = fleet.servers(&[node]).api_get(&path).await;
+        answer["sessions"].as_array().unwrap().len() == many
+    })
+    .await;
+    answer
 }
 
 fn members(answer: &Value) -> Vec<Value> {
@@ -77,9 +74,7 @@ async fn one_session_too_many_is_refused_on_every_node_and_a_resume_or_a_rebuild
     let mut last = session(fleet.at(0), Transport::WebSocket, &user, &history).await;
     fleet.nodes[0].kill();
     last.goes_to(&fleet.servers(&[1, 2]));
-    while last.ended.is_none() {
-        last.next_within(PATIENCE).await;
-    }
+    last.until_ended().await;
     last.open_again(&[]).await;
     last.call(json!({ "t": "presence", "users": [] })).await;
     assert_eq!(last.hello["rebuilt"], true);
@@ -105,15 +100,14 @@ async fn where_the_oldest_makes_room_it_is_told_on_whichever_node_it_is() {
         let mut first = session(fleet.at(0), transport, &user, &history).await;
         let second = session(fleet.at(1), transport, &user, &history).await;
         let third = session(fleet.at(2), transport, &user, &history).await;
-        while first.ended.is_none() {
-            first.next_within(PATIENCE).await;
-        }
+        first.until_ended().await;
         assert_eq!(first.ended.as_deref(), Some("superseded"), "{transport:?}");
         let rest = [&second.member, &third.member].map(|member| json!(member));
-        while members(&listed(&fleet, 0, &user, 2).await) != rest {
-            // The third takes its seat once the first was told.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        // The third takes its seat once the first was told.
+        wait::until("the oldest has left its seat", async || {
+            members(&listed(&fleet, 0, &user, 2).await) == rest
+        })
+        .await;
     }
 }
 

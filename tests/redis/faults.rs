@@ -14,6 +14,7 @@ use crate::fixture;
 use crate::support::redis::cluster::Cluster;
 use crate::support::redis::sentinel::Sentinel;
 use crate::support::redis::{Options, Redis};
+use crate::support::wait;
 
 const DEEP: Retention = Retention::Log { size: 10_000, age: Duration::from_hours(1) };
 
@@ -23,19 +24,24 @@ fn on(redis: &Arc<Redis>) -> Fixture {
 
 /// Publishes with an id, again and again until it is answered, as a backend does.
 async fn surely(it: &Fixture, n: u64) -> Position {
-    loop {
+    let mut stored = None;
+    wait::until("the publish is answered", async || {
         let send = with_id(publish(&channel("chat:a"), DEEP, &["x"]), "k:b", &n.to_string(), 1);
         match it.engine.publish(send).await {
-            Ok(done) => return done.position,
-            Err(EngineError::Unavailable | EngineError::Unknown) => tokio::task::yield_now().await,
+            Ok(done) => stored = Some(done.position),
+            Err(EngineError::Unavailable | EngineError::Unknown) => {}
             Err(other) => panic!("{other:?}"),
         }
-    }
+        stored.is_some()
+    })
+    .await;
+    stored.unwrap()
 }
 
 /// Waits for an operation to succeed.
 async fn healed(it: &Fixture) {
-    while it.engine.top(&channel("chat:probe")).await.is_err() {}
+    wait::until("the store is there", async || it.engine.top(&channel("chat:probe")).await.is_ok())
+        .await;
 }
 
 /// The next that is no word of a loss of all data.
@@ -176,10 +182,7 @@ async fn a_crash_that_lost_nothing_is_no_gap() {
     redis.kill();
     let down = it.engine.publish(publish(&channel("chat:a"), DEEP, &["x"])).await;
     assert!(matches!(down, Err(EngineError::Unavailable | EngineError::Unknown)), "{down:?}");
-    while it.engine.health() == Health::Ready {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(it.engine.health(), Health::Degraded);
+    wait::until("it is degraded", async || it.engine.health() == Health::Degraded).await;
     redis.restart();
     for n in 41..=100 {
         surely(&it, n).await;

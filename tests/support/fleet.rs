@@ -13,6 +13,7 @@ use super::client::PATIENCE;
 use super::http::Request;
 use super::redis::free_port;
 use super::server::{Launched, Servers, Setup, Shunned, launch};
+use super::wait;
 
 /// A node. Killed when dropped.
 pub struct Node {
@@ -90,15 +91,9 @@ impl Node {
 
     /// Waits until it is ready, within a bound.
     pub async fn wait_until_ready(&self) {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let ready = self.ready().await;
-            if ready.as_ref().is_some_and(|(status, _)| *status == 200) {
-                return;
-            }
-            assert!(Instant::now() < until, "not ready: {ready:?}\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let what = format!("{} is ready", self.address);
+        let is_ready = async || matches!(self.ready().await, Some((200, _)));
+        wait::until(&what, is_ready).await;
     }
 
     /// What it logged so far.

@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::wait::WITHIN;
+
 /// How long a whole answer may take: longer than any poll waits.
 const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 
@@ -162,7 +164,7 @@ impl Connection {
 
     /// Reads on. False at the end.
     async fn more(&mut self) -> io::Result<bool> {
-        Ok(self.stream.read_buf(&mut self.buffer).await? > 0)
+        Ok(timeout(WITHIN, self.stream.read_buf(&mut self.buffer)).await?? > 0)
     }
 
     async fn line(&mut self) -> io::Result<String> {

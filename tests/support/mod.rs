@@ -18,6 +18,7 @@ pub mod redis;
 pub mod server;
 pub mod shim;
 pub mod token;
+pub mod wait;
 pub mod websocket;
 
 use serde_json::Value;

@@ -1,15 +1,5 @@
 //! Real Redis servers: one, one that follows another, a Sentinel trio, a Cluster. Each is a child
 //! process on a port and in a folder of its own, and is killed when dropped.
-//!
-//! Stands alone, so that a suite which needs nothing else of `support` can take it by path.
-#![allow(unreachable_pub, dead_code, reason = "several crates of tests share this, each a part")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a failed test is what a panic is for"
-)]
 
 pub mod cluster;
 pub mod monitor;
@@ -20,14 +10,11 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use self::monitor::Monitor;
 pub use self::process::free_port;
 use self::process::{Process, Resource, Signal};
-
-/// How long a test waits for what must come, before it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::wait;
 
 /// What a server is started with, besides a port, a folder and no snapshots.
 #[derive(Debug, Clone, Default)]
@@ -224,7 +211,7 @@ impl Redis {
 
     /// Waits until this replica has what its master has.
     pub fn wait_in_sync(&self) {
-        until("the replica is in sync", || self.info("master_link_status") == "up");
+        wait::until_now("the replica is in sync", || self.info("master_link_status") == "up");
     }
 
     fn signal(&self, signal: Signal) {
@@ -247,13 +234,4 @@ fn run(port: u16, folder: &Path, options: &Options) -> Option<Process> {
     command.args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string(), "--dir"]);
     command.arg(folder).args(&options.args);
     Process::start(&mut command, folder, "Ready to accept connections")
-}
-
-/// Asks until it is so, within a bound.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "not in {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

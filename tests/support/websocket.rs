@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::http::Request;
+use super::wait;
 
 /// The bit of a frame that ends its message.
 pub const FIN: u8 = 0x80;
@@ -117,11 +118,16 @@ impl Socket {
             if let Some(got) = self.take() {
                 return got;
             }
-            match self.stream.read_buf(&mut self.buffer).await {
-                Ok(0) | Err(_) => return Got::Gone,
-                Ok(_) => {}
+            if self.more().await == 0 {
+                return Got::Gone;
             }
         }
+    }
+
+    /// Reads on; nothing where the connection is gone.
+    async fn more(&mut self) -> usize {
+        let read = self.stream.read_buf(&mut self.buffer);
+        wait::in_time("the server says something", read).await.unwrap_or(0)
     }
 
     /// The next frame, if it is whole: its first byte and its payload.
@@ -166,7 +172,7 @@ impl Socket {
                 return Some(payload);
             }
             self.buffer.reserve(64 << 10);
-            if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+            if self.more().await == 0 {
                 return None;
             }
         }

@@ -12,6 +12,7 @@ use super::client::{get, http2, uri, whole};
 use super::frames::{POST, PREFACE, RST_STREAM, SETTINGS, frame, next};
 use super::{Certificate, connect, connect_to};
 use crate::support::http::Request;
+use crate::support::wait;
 
 /// Streams of a connection at once.
 const STREAMS: u32 = 128;
@@ -70,9 +71,8 @@ async fn a_handshake_beyond_the_bound_waits_for_its_turn() {
     let secure = servers.own().secure.unwrap();
     let first = TcpStream::connect(secure).await.unwrap();
     // The one that asks is a connection too.
-    while servers.metric("throughline_connections ").await < 2.0 {
-        tokio::task::yield_now().await;
-    }
+    let two = async || servers.metric("throughline_connections ").await >= 2.0;
+    wait::until("the first is a connection", two).await;
     let trusted = certificate.der.clone();
     let second = tokio::spawn(async move { connect_to(secure, &trusted, &["h2"]).await });
     for _ in 0..50 {

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::server::API_KEY;
-use crate::support::{text, unique};
+use crate::support::{text, unique, wait};
 
 pub(super) const OPEN: &str = r#"[{"l":"open","v":1}]"#;
 
@@ -75,7 +75,7 @@ pub(super) async fn publish(client: &mut SendRequest<Bytes>, channel: &str, data
 /// A body to its end.
 pub(super) async fn whole(body: &mut h2::RecvStream) -> Vec<u8> {
     let mut all = Vec::new();
-    while let Some(bytes) = body.data().await {
+    while let Some(bytes) = wait::in_time("the body goes on", body.data()).await {
         let bytes = bytes.unwrap();
         body.flow_control().release_capacity(bytes.len()).unwrap();
         all.extend(bytes);
@@ -94,7 +94,8 @@ pub(super) async fn until(body: &mut h2::RecvStream, lines: &mut String, kind: &
                 return frame;
             }
         }
-        let bytes = body.data().await.expect("the stream goes on").unwrap();
+        let data = wait::in_time("a line comes", body.data()).await;
+        let bytes = data.expect("the stream goes on").unwrap();
         body.flow_control().release_capacity(bytes.len()).unwrap();
         lines.push_str(std::str::from_utf8(&bytes).unwrap());
     }

@@ -11,10 +11,8 @@ use super::client::{OPEN, http2, post, until};
 use super::frames::{GOAWAY, PREFACE, SETTINGS, next};
 use super::{Certificate, connect};
 use crate::support::server::Setup;
+use crate::support::wait::{self, WITHIN};
 use crate::support::{text, unique};
-
-/// What may be needed to end: the process's own bound, and a machine that is busy.
-const ENOUGH: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn sigterm_ends_the_sessions_of_http2_by_their_code_and_their_connections_by_goaway() {
@@ -34,7 +32,7 @@ async fn sigterm_ends_the_sessions_of_http2_by_their_code_and_their_connections_
     let said = until(&mut down, &mut lines, "error").await;
     assert_eq!(text(&said, "code"), "draining");
     assert!(kinds(&mut idle).await.contains(&GOAWAY));
-    assert!(server.ends(ENOUGH).await);
+    assert!(server.ends(WITHIN).await);
 }
 
 /// The frames of a connection to its end.
@@ -50,10 +48,12 @@ async fn kinds(stream: &mut TlsStream<TcpStream>) -> Vec<u8> {
 async fn sighup_without_tls_ends_nothing() {
     let mut server = Setup::suite().start();
     server.signal(Signal::HUP);
-    while !server.log().contains("SIGHUP") {
+    wait::until("the signal is logged", async || {
         assert!(!server.ends(Duration::from_millis(20)).await);
         assert!(TcpStream::connect(server.address).await.is_ok(), "it ended");
-    }
+        server.log().contains("SIGHUP")
+    })
+    .await;
     server.signal(Signal::TERM);
-    assert!(server.ends(ENOUGH).await);
+    assert!(server.ends(WITHIN).await);
 }

@@ -1,15 +1,12 @@
 //! Attacks by frames of HTTP/2: the connection is ended, and others do not notice.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
 
 use super::frames::{GET, POST, PREFACE, frame};
 use super::{Certificate, connect};
 use crate::support::http::Request;
+use crate::support::wait;
 
-const ENOUGH: Duration = Duration::from_secs(60);
 /// Frames of a flood at most.
 const FRAMES: u32 = 200_000;
 /// Bytes by which the server's memory may grow while it is flooded.
@@ -38,7 +35,7 @@ async fn floods(first: Vec<u8>, each: impl Fn(u32) -> Vec<u8>) {
         let (attack, ()) = tokio::join!(attack, ended);
         attack
     };
-    let _ = timeout(ENOUGH, both).await.expect("the server ends it");
+    let _ = wait::in_time("the server ends it", both).await;
     assert_eq!(servers.send(Request::get("/health")).await.status, 200);
     let grown = server.private_memory().saturating_sub(before);
     assert!(grown < GROWTH, "{grown} bytes");

@@ -4,6 +4,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::support::wait;
+
 /// The preface, and settings that set nothing.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 pub(super) const RST_STREAM: u8 = 3;
@@ -34,7 +36,7 @@ pub(super) struct Frame {
 /// The next frame; `None` where the connection ended.
 pub(super) async fn next(stream: &mut TlsStream<TcpStream>) -> Option<Frame> {
     let mut head = [0; 9];
-    stream.read_exact(&mut head).await.ok()?;
+    wait::in_time("a frame comes", stream.read_exact(&mut head)).await.ok()?;
     let [a, b, c, kind, _, id @ ..] = head;
     let mut payload = vec![0; usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)];
     stream.read_exact(&mut payload).await.ok()?;

@@ -9,8 +9,8 @@ use super::client::{OPEN, http2, post, until};
 use super::{Certificate, connect};
 use crate::support::http::Request;
 use crate::support::server::{Servers, Setup};
-use crate::support::unique;
 use crate::support::websocket::{FIN, TEXT, frame};
+use crate::support::{unique, wait};
 
 fn start(certificate: &Certificate, path: fn(Setup) -> Setup) -> Servers {
     path(certificate.setup()).servers()
@@ -70,6 +70,7 @@ async fn read_until(stream: &mut TlsStream<TcpStream>, got: &mut Vec<u8>, word: 
             return;
         }
         at = from.saturating_sub(word.len());
-        assert!(stream.read_buf(got).await.unwrap() > 0, "the connection ended");
+        let read = wait::in_time(word, stream.read_buf(got)).await;
+        assert!(read.unwrap() > 0, "the connection ended");
     }
 }

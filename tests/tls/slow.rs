@@ -1,22 +1,16 @@
 //! Clients that begin and do not go on.
 
-use std::time::Duration;
-
 use h2::Reason;
 use h2::client::Builder;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::client::{get, post, publish, until};
 use super::frames::PREFACE;
 use super::{Certificate, connect};
 use crate::support::server::{Servers, Setup};
-use crate::support::unique;
-
-/// Longer than any of the limits, shorter than a wait for ever.
-const ENOUGH: Duration = Duration::from_secs(30);
+use crate::support::{unique, wait};
 
 fn impatient(certificate: &Certificate) -> Servers {
     let setup: Setup = certificate.setup();
@@ -30,7 +24,7 @@ async fn a_handshake_that_does_not_go_on_is_ended() {
     for begun in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
         let mut stream = TcpStream::connect(servers.own().secure.unwrap()).await.unwrap();
         stream.write_all(begun).await.unwrap();
-        let read = timeout(ENOUGH, stream.read(&mut [0; 64])).await.expect("it is ended");
+        let read = wait::in_time("it is ended", stream.read(&mut [0; 64])).await;
         assert!(matches!(read, Ok(0) | Err(_)));
     }
     let name = "throughline_connections_refused_total{reason=\"tls_timeout\"}";
@@ -46,8 +40,7 @@ async fn a_preface_a_block_of_headers_and_an_idle_connection_are_ended() {
         let mut stream = connect(servers.own(), &certificate.der, &["h2"]).await.unwrap();
         stream.write_all(begun).await.unwrap();
         let mut said = Vec::new();
-        let ended = timeout(ENOUGH, stream.read_to_end(&mut said)).await;
-        assert!(ended.is_ok(), "{begun:?}");
+        let _ = wait::in_time(&format!("{begun:?} is ended"), stream.read_to_end(&mut said)).await;
     }
 }
 
@@ -75,7 +68,7 @@ async fn an_answer_that_is_not_taken_is_reset_and_a_stream_and_the_connection_go
             }
         }
     };
-    let error = timeout(ENOUGH, reset).await.expect("it is ended");
+    let error = wait::in_time("it is ended", reset).await;
     assert_eq!(error.reason(), Some(Reason::CANCEL), "{error}");
     publish(&mut client, &room, "after").await;
     assert_eq!(until(&mut down, &mut lines, "event").await["data"], "after");

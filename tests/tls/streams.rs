@@ -1,19 +1,13 @@
 //! Requests that share a connection of HTTP/2.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use super::client::{exchange, get, http2, post, publish, until, whole};
 use super::{Certificate, connect};
 use crate::support::server::{Servers, Setup};
-use crate::support::{text, unique};
-
-/// What a busy machine may need.
-const ENOUGH: Duration = Duration::from_secs(60);
+use crate::support::{text, unique, wait};
 
 /// A server that says nothing by itself: no ping follows an event and pushes it out.
 fn quiet(certificate: &Certificate) -> Setup {
@@ -127,12 +121,8 @@ async fn a_stream_whose_window_is_closed_is_behind_at_its_bound_and_whole_when_i
 
     // Nothing takes what the outbox cannot hold: the stream is sent back to the log.
     publish_beside(&servers, &room, &mut neighbour).await;
-    let behind = async {
-        while servers.metric(BEHIND).await < 1.0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(ENOUGH, behind).await.expect("an outbox at its bound");
+    let behind = async || servers.metric(BEHIND).await >= 1.0;
+    wait::until("an outbox is at its bound", behind).await;
     // And once only, whatever comes after: what it holds does not grow.
     publish_beside(&servers, &room, &mut neighbour).await;
     assert_eq!(servers.metric(BEHIND).await, 1.0);

@@ -7,10 +7,20 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::history::Record;
-use super::super::text;
-use super::{Client, Target};
+use super::super::{text, wait};
+use super::{Client, PATIENCE, Target};
 
 impl Client {
+    /// Reads until its session has ended.
+    pub async fn until_ended(&mut self) {
+        wait::in_time("the session ends", async {
+            while self.ended.is_none() {
+                self.next_within(PATIENCE).await;
+            }
+        })
+        .await;
+    }
+
     /// Opens another session in the place of one that is gone: with these subscriptions at the
     /// positions they have, and what was not answered sent again.
     pub async fn open_again(&mut self, channels: &[&str]) {

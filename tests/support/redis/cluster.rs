@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use super::{Options, Redis, until};
+use super::super::wait;
+use super::{Options, Redis};
 
 /// How many masters there are.
 const MASTERS: usize = 3;
@@ -32,7 +33,7 @@ impl Cluster {
         let mut args = vec!["create"];
         args.extend(addresses.iter().map(String::as_str));
         cluster.manage(&args);
-        until("every node knows every slot", || cluster.is_whole());
+        wait::until_now("every node knows every slot", || cluster.is_whole());
         cluster
     }
 
@@ -61,7 +62,7 @@ impl Cluster {
             "--cluster-slots",
             &slots,
         ]);
-        until("every node knows every slot", || self.is_whole());
+        wait::until_now("every node knows every slot", || self.is_whole());
     }
 
     /// The slot of a key.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use super::super::wait;
 use super::process::{self, Process};
-use super::{Options, Redis, free_port, until};
+use super::{Options, Redis, free_port};
 
 /// How many sentinels there are.
 const SENTINELS: usize = 3;
@@ -76,7 +77,7 @@ impl Sentinel {
         let watch = |_| watcher(&name, master.port(), down_after, login);
         let watchers = (0..SENTINELS).map(watch).collect();
         let sentinel = Self { name, servers: [master, replica], watchers };
-        until("the sentinels know each other and the replica", || sentinel.is_whole());
+        wait::until_now("the sentinels know each other and the replica", || sentinel.is_whole());
         sentinel
     }
 
@@ -135,12 +136,12 @@ impl Sentinel {
 
     /// Waits until a server follows the other one.
     pub fn wait_for_replica(&self, server: &Redis) {
-        until("the old master follows", || server.info("role") == "slave");
+        wait::until_now("the old master follows", || server.info("role") == "slave");
     }
 
     /// Waits until every sentinel calls this server the master, and it is one.
     pub fn wait_for_master(&self, server: &Redis) {
-        until("the other server is the master", || {
+        wait::until_now("the other server is the master", || {
             let port = format!("127.0.0.1\n{}", server.port());
             let named = |index| self.ask(index, &["GET-MASTER-ADDR-BY-NAME", &self.name]) == port;
             (0..SENTINELS).all(named) && server.info("role") == "master"
