@@ -13,7 +13,7 @@ use crate::support::fleet::Node;
 use crate::support::history::History;
 use crate::support::redis::Redis;
 use crate::support::server::{Servers, Setup};
-use crate::support::{text, unique};
+use crate::support::{text, unique, wait};
 
 const MANY: usize = 2000;
 const RATE: usize = 100;
@@ -85,9 +85,8 @@ async fn a_herd_that_moves_to_another_node_is_back_within_its_time_and_thirty_se
     let began = Instant::now();
     dies.kill();
     let body = json!({ "channel": ch, "id": "after", "data": "after" });
-    while takes.servers().api("/publish", &body).await.status != 200 {
-        tokio::task::yield_now().await;
-    }
+    let takes_it = async || takes.servers().api("/publish", &body).await.status == 200;
+    wait::until("the node that is left publishes", takes_it).await;
     let (mut last, mut moved, mut rebuilt, mut lost) = (began, 0, 0, 0);
     while let Some(back) = herd.join_next().await {
         let (at, client) = back.expect("a session that comes back");

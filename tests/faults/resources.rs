@@ -18,7 +18,7 @@ use crate::support::history::History;
 use crate::support::http::Request;
 use crate::support::redis::Redis;
 use crate::support::server::{API_KEY, Setup};
-use crate::support::{text, unique};
+use crate::support::{text, unique, wait};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
@@ -137,9 +137,8 @@ async fn a_node_without_descriptors_keeps_its_sessions_and_takes_more_once_there
     for _ in 0..20 {
         idle.push(TcpStream::connect(node.address).await.expect("the system takes it"));
     }
-    while !node.log().contains("no connection could be accepted") {
-        tokio::task::yield_now().await;
-    }
+    let logged = async || node.log().contains("no connection could be accepted");
+    wait::until("a connection could not be accepted", logged).await;
     let (began, worked) = (Instant::now(), node.worked());
     for event in 0..20 {
         let published = json!({ "t": "publish", "ch": ch, "id": unique("id"), "data": event });
