@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::client::{Client, Transport};
 use crate::support::history::History;
 use crate::support::server::Servers;
-use crate::support::{text, token, unique};
+use crate::support::{text, token, unique, wait};
 
 #[tokio::test]
 async fn a_forged_user_in_a_publish_is_ignored() {
@@ -141,11 +141,17 @@ async fn capabilities_decide_what_a_session_may_do() {
 #[tokio::test]
 async fn the_application_ends_the_sessions_of_a_user() {
     let servers = Servers::suite();
-    let user = unique("user");
     for transport in Transport::ALL {
+        let user = unique("user");
         let open = json!({ "token": token::user(&user) });
         let mut client = Client::open(&servers, transport, open, &History::default()).await;
         client.call(json!({ "t": "presence", "users": [] })).await;
+        // The answer counts those that presence knows.
+        wait::until("the user is online", async || {
+            let state = servers.api_get(&format!("/presence?user={user}")).await;
+            text(&state["users"][&user], "state") == "online"
+        })
+        .await;
         let ended = servers.api("/disconnect", &json!({ "user": user })).await.json();
         assert_eq!(ended["sessions"], 1);
         client.until_ended().await;
