@@ -23,7 +23,7 @@ const OUTSIDE: readonly string[] = [
 const OUTSIDE_TABS: readonly string[] = ["tabs/index.ts", "tabs/wire.ts"];
 
 /** What the script puts into the page: the one name at the top level that others see. */
-const GLOBAL = "Throughline";
+export const GLOBAL = "Throughline";
 
 /** What the client uses of the platform, beside what `env.ts` declares. */
 const PLATFORM: readonly object[] = [
@@ -70,8 +70,12 @@ const outsideTabs: Set<string> = outsideOf([...OUTSIDE, ...OUTSIDE_TABS]);
 const inside: Set<string> = insideOf((file) => !/^(diagnose|tabs)/.test(file), outside);
 const insideTabs: Set<string> = insideOf((file) => !/^diagnose/.test(file), outsideTabs);
 
-/** Functions as constants: an arrow says the same in fewer words. None is called before it is there. */
-function arrows(code: string): string {
+/**
+ * Functions and classes as constants: an arrow says the same in fewer words, and constants are one list. None is
+ * used before it is there.
+ */
+function constants(script: string): string {
+  const code = script.replace(/^(\s*)var (?=\w+ = class )/m, "$1const ");
   const source = ts.createSourceFile("bundle.ts", code, ts.ScriptTarget.Latest, true);
   let arrowed = "";
   let end = 0;
@@ -121,7 +125,7 @@ function sparse(code: string): string {
 
 /** The code with less of everything but names, which {@link shortNames} needs as they are. */
 export async function compress(code: string): Promise<string> {
-  const { code: compressed = code } = await terser(arrows(code), {
+  const { code: compressed = code } = await terser(constants(code), {
     ecma: 2020,
     toplevel: true,
     mangle: false,
@@ -139,8 +143,8 @@ export async function compress(code: string): Promise<string> {
   return sparse(compressed);
 }
 
-/** What a page loads: everything, the same for tabs that share, or the core. */
-export type Kind = "client" | "tabs" | "core";
+/** What a page loads: the client, the same for tabs that share, the core, or the plain feed. */
+export type Kind = "client" | "tabs" | "core" | "feed";
 
 /** The names that were found last, and how many more are tried to find better ones. */
 const NAMES = (kind: Kind): URL =>
@@ -155,7 +159,7 @@ export function shortNames(code: string, kind: Kind): string {
     isOutside: (name: string) => seen.has(name),
   };
   const known = JSON.parse(readFileSync(NAMES(kind), "utf8"));
-  const searches = TRIES > 0 && kind !== "tabs" && !code.startsWith(`var ${GLOBAL}=`);
+  const searches = TRIES > 0 && /^(client|core)$/.test(kind) && code.includes("export{");
   const short = shorten(code, properties, GLOBAL, known, searches ? TRIES : 0);
   if (searches) writeFileSync(NAMES(kind), `${JSON.stringify(short.names, null, 2)}\n`);
   return short.code;

@@ -1,18 +1,23 @@
 /**
- * Short names for what nobody outside sees, chosen for what gzip makes of them: what had one name in the
- * source has one name in the bundle, be it variables of many functions or a property, so that the same
- * code is the same text. Which name is then found by trying.
+ * Short names for what nobody outside sees, chosen for what gzip makes of them: variables of one name in the
+ * source begin with one name in the bundle, so that the same code is the same text. What suits better is then
+ * found by trying (`search.ts`).
  */
-import { gzipSync } from "node:zlib";
 import ts from "typescript";
 import { type Use, usesOf, type Variable } from "./scopes.ts";
+import { LETTERS, search } from "./search.ts";
 
-/** Everything that had one name in the source. */
-interface Word {
+/** A variable, or all properties of one name. */
+export interface Word {
+  /** The name in the source. */
   readonly text: string;
+  /** Names it in the file of names: with where it is declared, or with a dot where it is a property. */
+  readonly key: string;
+  readonly isProperty: boolean;
+  /** Those that cannot have its name. */
   readonly rivals: Set<Word>;
-  isProperty: boolean;
-  uses: number;
+  /** The pieces of the text that have it. */
+  readonly uses: number[];
   name: string;
 }
 
@@ -24,25 +29,12 @@ export interface Properties {
   isOutside(name: string): boolean;
 }
 
-/** By how much a change may make the whole larger at first, about. */
-const WORSE_BYTES = 0.6;
-
-const LETTERS: readonly string[] = [..."etnriasocludpfmhg_vybxSCwTEDOkAjMNPFILRzBVHUWGKqJYXZQ$"];
 const NAMES: readonly string[] = [
   ...LETTERS,
   ...LETTERS.flatMap((first) => LETTERS.map((second) => first + second)),
 ];
 /** Of two letters, and taken (ECMA-262, "Keywords and Reserved Words"). */
 const KEYWORDS: readonly string[] = ["do", "if", "in"];
-
-/** The same sequence in each build (Park and Miller's generator); from 0 to below 1. */
-function dice(): () => number {
-  let seed = 1;
-  return () => {
-    seed = (seed * 48_271) % 2_147_483_647;
-    return seed / 2_147_483_647;
-  };
-}
 
 /** A piece of the text: what stands before an identifier, and what that is called. */
 interface Piece {
@@ -53,24 +45,23 @@ interface Piece {
 }
 
 /** The name in the source: the bundler numbers what had one name in two modules. */
-function textOf({ name, rivals }: Variable): string {
-  const text = unnumbered(name);
-  return [...rivals].some((rival) => unnumbered(rival.name) === text) ? name : text;
-}
-
 const unnumbered = (name: string): string => name.replace(/\$\d+$/, "");
 
-class Bundle {
-  readonly words: Map<string, Word> = new Map();
+/** A script whose words are being named. */
+export class Bundle {
+  readonly words: Word[] = [];
   private readonly pieces: readonly Piece[];
+  private readonly texts: string[];
   private readonly rest: string;
   private readonly fixed: Set<string> = new Set(KEYWORDS);
+  private readonly byKey: Map<string, Word> = new Map();
+  private readonly byVariable: Map<Variable, Word> = new Map();
   private readonly properties: Properties;
 
   constructor(code: string, properties: Properties) {
     this.properties = properties;
     let end = 0;
-    this.pieces = usesOf(code).map(({ text, variable, role, ...use }) => {
+    this.pieces = usesOf(code).map(({ text, variable, role, ...use }, at) => {
       const before = code.slice(end, use.start);
       end = use.end;
       if (!variable && role !== "property") this.fixed.add(text);
@@ -79,35 +70,47 @@ class Bundle {
       return {
         before,
         role,
-        property: isPrivate ? this.property(text) : outside,
-        variable: variable ? this.variable(variable) : outside,
+        property: isPrivate ? this.property(text, at) : outside,
+        variable: variable ? this.variable(variable, at) : outside,
       };
     });
     this.rest = code.slice(end);
-    const all = [...this.words.values()];
-    const names = all.filter(({ isProperty }) => isProperty);
+    this.texts = this.pieces.map(() => "");
+    const names = this.words.filter(({ isProperty }) => isProperty);
     for (const word of names) for (const other of names) word.rivals.add(other);
-    for (const word of all) word.rivals.delete(word);
+    for (const [{ rivals }, word] of this.byVariable) {
+      for (const rival of rivals) {
+        const other = this.byVariable.get(rival);
+        if (other) word.rivals.add(other);
+      }
+    }
+    for (const word of this.words) word.rivals.delete(word);
   }
 
-  private word(text: string): Word {
-    const found = this.words.get(text);
-    const word = found ?? { text, rivals: new Set(), isProperty: false, uses: 0, name: "" };
-    this.words.set(text, word);
+  private add(text: string, key: string, isProperty: boolean): Word {
+    const word = { text, key, isProperty, rivals: new Set<Word>(), uses: [], name: "" };
+    this.words.push(word);
+    this.byKey.set(key, word);
     return word;
   }
 
-  private property(name: string): Word {
-    const word = this.word(name);
-    word.isProperty = true;
-    word.uses++;
+  private property(name: string, at: number): Word {
+    const word = this.byKey.get(`.${name}`) ?? this.add(name, `.${name}`, true);
+    word.uses.push(at);
     return word;
   }
 
-  private variable(variable: Variable): Word {
-    const word = this.word(textOf(variable));
-    word.uses++;
-    for (const rival of variable.rivals) word.rivals.add(this.word(textOf(rival)));
+  private variable(variable: Variable, at: number): Word {
+    let word = this.byVariable.get(variable);
+    if (!word) {
+      const text = unnumbered(variable.name);
+      const place = `${variable.place} ${text}`;
+      let key = place;
+      for (let more = 2; this.byKey.has(key); more++) key = `${place} ${more}`;
+      word = this.add(text, key, false);
+      this.byVariable.set(variable, word);
+    }
+    word.uses.push(at);
     return word;
   }
 
@@ -118,30 +121,70 @@ class Bundle {
     return true;
   }
 
-  /** The text with the names that the words have now. */
-  print(): string {
-    let text = "";
-    for (const { before, role, property, variable } of this.pieces) {
-      text += before;
-      if (role === "property") text += property.name;
-      else if (role === "export") text += `${variable.name} as ${property.name}`;
-      else if (role === "variable" || property.name === variable.name) text += variable.name;
-      else text += `${property.name}:${variable.name}`;
+  /** Writes the words' names as they are now into the text. */
+  write(words: Iterable<Word>): void {
+    for (const { uses } of words) {
+      for (const at of uses) {
+        const piece = this.pieces[at];
+        if (piece) this.texts[at] = piece.before + nameOf(piece);
+      }
     }
-    return text + this.rest;
+  }
+
+  /** The text with the names that were written. */
+  print(): string {
+    return this.texts.join("") + this.rest;
+  }
+
+  /** Gives every word a name: the known one where there is one, else the first that is free. */
+  begin(known: Names, kept: string): void {
+    for (const [at, { before, ...piece }] of this.pieces.entries())
+      this.texts[at] = before + nameOf(piece);
+    const words = [...this.words].sort((a, b) => b.uses.length - a.uses.length);
+    for (const word of words) {
+      if (word.text === kept) word.name = kept;
+      const names = [known[word.key], word.isProperty ? undefined : known[word.text]];
+      word.name ||= names.find((name) => name && this.isSound({ ...word, name })) ?? "";
+    }
+    for (const word of words)
+      word.name ||= NAMES.find((name) => this.isSound({ ...word, name })) ?? word.text;
+    this.write(words);
   }
 }
 
-const sizeOf = (code: string): number => gzipSync(code, { level: 9 }).length;
+function nameOf({ role, property, variable }: Omit<Piece, "before">): string {
+  if (role === "property") return property.name;
+  if (role === "export") return `${variable.name} as ${property.name}`;
+  if (role === "variable" || property.name === variable.name) return variable.name;
+  return `${property.name}:${variable.name}`;
+}
 
-/** Names by word, as they were found for an earlier text. */
+/** Names by the key of a word, or by its text, as they were found for an earlier text. */
 export type Names = Readonly<Record<string, string>>;
+
+/** What {@link Bundle.begin} needs to come to these names again. */
+function namesOf(words: readonly Word[]): Names {
+  const names = new Map<string, string>();
+  const often = new Map<string, number>();
+  for (const { text, name, isProperty } of words) {
+    if (isProperty) continue;
+    const count = (often.get(`${text} ${name}`) ?? 0) + 1;
+    often.set(`${text} ${name}`, count);
+    if (count > (often.get(text) ?? 0)) {
+      often.set(text, count);
+      names.set(text, name);
+    }
+  }
+  for (const { key, text, name, isProperty } of words)
+    if (isProperty || names.get(text) !== name) names.set(key, name);
+  return Object.fromEntries([...names].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
 
 /**
  * The code with short names, and what they are.
  * @param kept a variable that keeps its name.
- * @param known names to begin with. A word that is not there has the first that is free.
- * @param tries changes of names that are tried: each takes half a millisecond.
+ * @param known names to begin with.
+ * @param tries changes of names that are tried: each takes a millisecond.
  */
 export function shorten(
   code: string,
@@ -151,50 +194,12 @@ export function shorten(
   tries: number,
 ): { code: string; names: Names } {
   const bundle = new Bundle(code, properties);
-  const words: Word[] = [];
-  for (const word of bundle.words.values()) {
-    if (word.text === kept) word.name = kept;
-    else words.push(word);
-  }
-  words.sort((a, b) => b.uses - a.uses);
-  for (const word of words) {
-    const name = known[word.text];
-    if (name && bundle.isSound({ ...word, name })) word.name = name;
-  }
-  for (const word of words)
-    word.name ||= NAMES.find((name) => bundle.isSound({ ...word, name })) ?? word.text;
+  const words = bundle.words.filter(({ text }) => text !== kept);
+  bundle.begin(known, kept);
   search(bundle, words, tries);
   const short = bundle.print();
   prove(code, short);
-  const names = words.map(({ text, name }) => [text, name] as const);
-  return { code: short, names: Object.fromEntries(names.sort(([a], [b]) => (a < b ? -1 : 1))) };
-}
-
-/**
- * Simulated annealing: gives a word another name, and its old one to those that had it, where the whole
- * becomes no larger, or at first not much.
- */
-function search(bundle: Bundle, words: readonly Word[], tries: number): void {
-  const roll = dice();
-  let size = sizeOf(bundle.print());
-  let best = { size, names: words.map(({ name }) => name) };
-  for (let tried = 0; tried < tries; tried++) {
-    // What is used often matters more.
-    const word = words[Math.floor(roll() ** 2 * words.length)];
-    // A variable may have the name of the property that it comes from: then it is written once.
-    const name = roll() < 0.1 ? word?.text : LETTERS[Math.floor(roll() * LETTERS.length)];
-    if (!word || !name || word.name === name) continue;
-    const before = word.name;
-    const moved = [word, ...[...word.rivals].filter((rival) => rival.name === name)];
-    for (const other of moved) other.name = other === word ? name : before;
-    const sound = moved.every((other) => bundle.isSound(other));
-    const now = sound ? sizeOf(bundle.print()) : Infinity;
-    const worse = -WORSE_BYTES * (1 - tried / tries) * Math.log(roll());
-    if (now <= size + worse) size = now;
-    else for (const other of moved) other.name = other === word ? before : name;
-    if (size < best.size) best = { size, names: words.map(({ name }) => name) };
-  }
-  for (const [at, word] of words.entries()) word.name = best.names[at] ?? word.name;
+  return { code: short, names: namesOf(words) };
 }
 
 /** @throws {Error} where it is no script, or an identifier stands for another variable than before. */

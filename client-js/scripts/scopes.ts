@@ -4,6 +4,8 @@ import ts from "typescript";
 export interface Variable {
   readonly name: string;
   readonly scope: ts.Node;
+  /** What the function around it is called, if it is. */
+  readonly place: string;
   readonly uses: ts.Identifier[];
   /** Those that would shadow it, or that it would shadow, under the same name. */
   readonly rivals: Set<Variable>;
@@ -73,6 +75,21 @@ function scopeOf(declaration: ts.Node): ts.Node {
   return scope;
 }
 
+/** What the nearest function with a name is called that has this scope in it. */
+function placeOf(scope: ts.Node): string {
+  for (let node = scope; node.parent; node = node.parent) {
+    if (!ts.isFunctionLike(node)) continue;
+    let named: ts.Node & { name?: ts.Node } = node;
+    // One that is called where it stands has the name of what it answers.
+    while (!named.name && (ts.isFunctionLike(named) || isCalled(named))) named = named.parent;
+    if (named.name && ts.isIdentifier(named.name)) return named.name.text;
+  }
+  return "";
+}
+
+const isCalled = (node: ts.Node): boolean =>
+  ts.isParenthesizedExpression(node) || ts.isCallExpression(node);
+
 function roleOf(name: ts.Identifier): Use["role"] {
   const { parent } = name;
   if (ts.isExportSpecifier(parent)) return "export";
@@ -125,7 +142,9 @@ export function usesOf(code: string): Use[] {
     if (!symbol || !declaration) return undefined;
     let variable = variables.get(symbol);
     if (!variable) {
-      variable = { name: symbol.name, scope: scopeOf(declaration), uses: [], rivals: new Set() };
+      const scope = scopeOf(declaration);
+      const place = placeOf(scope);
+      variable = { name: symbol.name, scope, place, uses: [], rivals: new Set() };
       variables.set(symbol, variable);
     }
     variable.uses.push(name);
