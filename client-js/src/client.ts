@@ -195,18 +195,18 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       tellAway();
     },
     async presence(users) {
-      const ok = await host.request({ t: "presence", users: [...users] });
-      const known = Object.entries(ok.users ?? {});
+      const { users: known = {} } = await host.request({ t: "presence", users: [...users] });
       return new Map(
-        known.map(([user, value]) => [
+        Object.entries(known).map(([user, { state, sessions = 0, last_seen: lastSeen }]) => [
           user,
-          { state: `${value.state}`, sessions: value.sessions ?? 0, lastSeen: value.last_seen },
+          { state, sessions, lastSeen },
         ]),
       );
     },
     async feedTicket(channels) {
       const ok = await host.request({ t: "feed_ticket", chs: [...channels] });
-      return { ticket: ok.ticket as string, expiresMs: ok.expires_ms as number };
+      const { ticket, expires_ms: expiresMs } = ok as Required<OkFrame>;
+      return { ticket, expiresMs };
     },
   };
 
@@ -226,12 +226,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       const channel = open(name);
       const sub = subs.get(name);
       if (!sub) add(name, presence, MORE ? (since ?? keeper.positions.get(name)) : since);
-      else if (MORE && presence && !sub.presence && !(MORE && unclaimed.has(name))) {
-        // One that the gateway joined by itself: asked for again, it begins to tell who is there.
-        sub.presence = true;
-        sub.asked = false;
-        ask(sub);
-      } else if (MORE && unclaimed.delete(name)) {
+      else if (MORE && unclaimed.delete(name)) {
         // The page that went before had this channel; this one has none of its state.
         if (since || sub.state || presence !== sub.presence) {
           if (session.ticket) push({ t: "unsubscribe", ch: name });
@@ -245,6 +240,11 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
             channel.receive({ t, ch: name, v: 0, ...answer } as PresenceFrame);
           });
         }
+      } else if (MORE && presence && !sub.presence) {
+        // One that the gateway joined by itself: asked for again, it begins to tell who is there.
+        sub.presence = true;
+        sub.asked = false;
+        ask(sub);
       }
       return channel;
     },

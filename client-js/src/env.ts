@@ -101,13 +101,21 @@ export function createEnv(own?: Partial<Env>): Env {
     page: document && {
       visible: MORE ? () => !document.hidden : NONE,
       listen(kind, listener) {
-        const call = MORE
-          ? (event: Event & { persisted?: boolean }): void => listener(!!event.persisted)
-          : (): void => listener(false);
-        if (MORE && kind === "change") return onNetwork(() => listener(false));
         // On its way down an event of the document passes the window, too.
-        addEventListener(kind, call, true);
-        return () => removeEventListener(kind, call, true);
+        const target: Network | undefined =
+          MORE && kind === "change"
+            ? (all.navigator as { connection?: Network }).connection
+            : window;
+        let type = MORE && target?.type;
+        const call = MORE
+          ? ({ persisted }: Partial<PageTransitionEvent>): void => {
+              if (kind === "change" && type === target?.type) return;
+              type = target?.type;
+              listener(!!persisted);
+            }
+          : (): void => listener(false);
+        target?.addEventListener(kind, call as never, true);
+        return () => target?.removeEventListener(kind, call as never, true);
       },
     },
     base: document?.baseURI,
@@ -128,19 +136,6 @@ interface Locks {
 
 /** The part of `navigator.connection` that is used. Its `type` is known on phones only. */
 type Network = EventTarget & { type?: string };
-
-/** Calls `changed` when the type of the network is another. */
-function onNetwork(changed: () => void): () => void {
-  const network = (navigator as { connection?: Network }).connection;
-  let type = network?.type;
-  const call = (): void => {
-    if (type === network?.type) return;
-    type = network?.type;
-    changed();
-  };
-  network?.addEventListener("change", call);
-  return () => network?.removeEventListener("change", call);
-}
 
 /** Does it when the signal says so, be that now. */
 export function whenAborted(signal: AbortSignal | undefined, call: () => void): void {

@@ -61,8 +61,10 @@ export function createClimb(host: Host): Climb {
     for (const transport of allowed) {
       if (host.over || !host.session.ticket) return true;
       if (host.live?.transport === transport) break;
-      if (transport === "poll") host.live?.ended();
-      if (transport === "poll") break;
+      if (transport === "poll") {
+        host.live?.ended();
+        break;
+      }
       // What is known to fail here is left for a later round, unless nothing else is allowed.
       if (MORE && rung < 2 && allowed.length > 1 && host.verdicts.isBad(transport)) continue;
       const prove = async () => ({ why: await host.prove(transport) });

@@ -6,7 +6,7 @@ import { type Env, freshName } from "../env.ts";
 import { INTERCEPTED, isNetwork, refusal, UNREACHABLE } from "../errors.ts";
 import { MORE, NONE } from "../parts.ts";
 import { encodeBody } from "../protocol/body.ts";
-import type { FrameUp, LinkUp, Refusal, SessionUp } from "../protocol/frames.ts";
+import type { AttachFrame, FrameUp, LinkUp, Refusal, SessionUp } from "../protocol/frames.ts";
 import type { AttachOptions, Output, Session } from "../session/session.ts";
 import { addressOf } from "../transports/address.ts";
 import { exchange, parseAnswer } from "../transports/exchange.ts";
@@ -42,6 +42,8 @@ export interface Exchanges {
   /** Ends those whose answer has not begun, now or after a while; how many there are. */
   abort(afterMs?: number): number;
 }
+
+const isSessionUp = (frame: FrameUp): frame is SessionUp => "seq" in frame;
 
 /** @param act does what the session answers; the reason, where that ends the exchange. */
 export function createExchanges(
@@ -90,9 +92,9 @@ export function createExchanges(
       const url = addressOf(base, nonce, "x");
       const sentAt = MORE ? env.now() : 0;
       const { text, ok } = (await exchange(env, url, timeoutMs, pending, frames)) ?? { text: "" };
-      const [first] = frames;
+      const [first] = frames as readonly LinkUp[];
       // The other way was faster: this one's provisional session ends by itself.
-      if (session.ticket && first && "l" in first && first.l === "open") return undefined;
+      if (session.ticket && first?.l === "open") return undefined;
       const answer = parseAnswer(text);
       let why: Refusal | undefined;
       for (const frame of answer) {
@@ -103,20 +105,16 @@ export function createExchanges(
         } else why = act(session.receive(reader, frame, text.length / answer.length)) ?? why;
       }
       if (reader.at === undefined) why ??= MORE && ok ? INTERCEPTED : UNREACHABLE;
-      exchanges.answered ||= !isNetwork(why);
-      if (MORE) {
-        const up = frames.filter((frame): frame is SessionUp => "seq" in frame);
-        judge(up, isNetwork(why) && !!text && !answer.length, !isNetwork(why));
-      }
+      const answered = !isNetwork(why);
+      if (answered) exchanges.answered = true;
+      if (MORE) judge(frames.filter(isSessionUp), !!text && !answer.length, answered);
       if (!session.isCurrent(reader)) return undefined;
       if (!MORE) return why;
       const tookMs = env.now() - sentAt;
-      const held = frames.some((frame) => "wait" in frame && frame.wait);
-      if (!isNetwork(why)) {
-        if (!held) evidence.rttMs = tookMs;
-        evidence.note("poll", "ok", tookMs);
-      } else if (ok) evidence.note("poll", "intercepted", tookMs);
-      else evidence.note("poll", tookMs >= timeoutMs ? "hung" : held ? "cut" : "refused", tookMs);
+      const held = frames.some((frame) => (frame as AttachFrame).wait);
+      const failed = tookMs >= timeoutMs ? "hung" : held ? "cut" : "refused";
+      if (answered && !held) evidence.rttMs = tookMs;
+      evidence.note("poll", answered ? "ok" : ok ? "intercepted" : failed, tookMs);
       return why;
     },
     beacon: MORE

@@ -59,7 +59,7 @@ export function openLink(
   const duplex = !MORE || transport === "websocket";
   let connection: Connection | undefined;
   let settle: (why?: Refusal) => void;
-  let via = "";
+  let via: string | undefined;
   let echo: string | undefined;
   let timer: unknown;
   /** When it began, and whether it opened. */
@@ -97,7 +97,7 @@ export function openLink(
     send: (frame) => connection?.send?.(frame),
     attach() {
       const { fresh: token } = host.tokens;
-      const frame = session.attach(true, { token, ...(MORE && { via: duplex ? undefined : via }) });
+      const frame = session.attach(true, { token, ...(MORE && { via }) });
       link.reader = session.reader();
       step("attach", STEP_MS);
       if (duplex) link.send(frame);
@@ -151,9 +151,7 @@ export function openLink(
       },
       ended: link.ended,
       frame(frame, chars) {
-        if (frame.l !== "hello" && frame.l !== "echo") {
-          host.act(session.receive(link.reader, frame, chars), link);
-        } else if (frame.l === "echo") {
+        if (frame.l === "echo") {
           if (frame.id !== echo) return;
           echo = undefined;
           if (link.stage === "echo") {
@@ -165,6 +163,8 @@ export function openLink(
             }
           }
           if (link.stage === "live") step("live");
+        } else if (frame.l !== "hello") {
+          host.act(session.receive(link.reader, frame, chars), link);
         } else if (frame.nonce !== nonce || link.stage !== "open") {
           // An answer that is not to this request: a cache, or a proxy that merges requests.
           link.ended();
@@ -178,7 +178,7 @@ export function openLink(
           // Any frame after the hello makes the session more than provisional (PROTOCOL.md M14).
           link.send({ l: "pong" });
         } else {
-          if (MORE) via = frame.via;
+          if (!duplex) via = frame.via;
           step("echo", STEP_MS);
           sendEcho();
         }
