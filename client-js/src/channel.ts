@@ -43,8 +43,9 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
   const presence = MORE ? createReplica((_, listener) => emitter.on("presence", listener)) : NONE;
   const backlogs = new Set<Backlog<ChannelEvent>>();
   let handed: string | undefined;
-  /** What came before anybody listened. */
+  /** What came before anybody listened, and the last position in it. */
   let kept: Item[] = [];
+  let newest = "";
 
   /** An iterator that has something to give. */
   const behind = (): Backlog<ChannelEvent> | undefined =>
@@ -62,12 +63,12 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
   };
 
   const drain = (): void => {
-    while (kept.length && emitter.has("event")) for (const item of kept.splice(0, 1)) emit(item);
+    while (kept.length && emitter.has("event")) emit(kept.shift() as Item);
   };
 
   const take = (item: Item): void => {
-    const last = kept[BACKLOG_EVENTS_MAX - 1];
-    if (last && last[0] !== "caught_up") kept = [gap(last[1].position)];
+    if (kept.length >= BACKLOG_EVENTS_MAX) kept = [gap(newest)];
+    if (item[0] !== "caught_up") newest = item[1].position;
     kept.push(item);
     // One that is being handed over hands over what follows it, too.
     if (kept.length === 1) drain();
@@ -87,8 +88,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
     name,
     ...(MORE ? { presence } : NONE),
     get position() {
-      const slow = behind();
-      return slow ? slow.at : handed;
+      return (behind() ?? { at: handed }).at;
     },
     on(kind, listener) {
       if (kind === "event") queueMicrotask(drain);

@@ -96,6 +96,22 @@ test("more than is kept becomes one gap", async () => {
   expect(got.at(-1)).toBe(1500);
 });
 
+test("what is kept stays bounded where the last of it is a mark that all was caught up", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a");
+  await world.advance(100);
+  for (let n = 1; n <= 999; n++) world.gateway.publish("chat:a", n);
+  world.session.push({ t: "caught_up", ch: "chat:a" });
+  for (let n = 1000; n <= 2000; n++) world.gateway.publish("chat:a", n);
+  await world.advance(1000);
+  const got: unknown[] = [];
+  channel.on("gap", ({ position }) => got.push(position.split(".")[1]));
+  channel.on("event", ({ data }) => got.push(data));
+  await world.advance(100);
+  expect(got).toEqual(["1998", 1999, 2000]);
+});
+
 test("for await hands over each event, and a slow one gets a gap", async () => {
   const world = new World();
   const client = await connected(world);
