@@ -1,5 +1,5 @@
 import { defineConfig, type UserConfig } from "tsdown";
-import { compress, type Kind, shortNames } from "./scripts/minify.ts";
+import { compress, GLOBAL, type Kind, shortNames } from "./scripts/minify.ts";
 
 // What a page loads: no import, minified.
 const page: UserConfig = {
@@ -38,9 +38,14 @@ const small = (name: string, entry: string, kind: Kind): UserConfig => ({
   minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } },
 });
 
-/** With a script tag, and the same as one module. */
+/** With a script tag, which adds to what another one left, and the same as one module. */
 const both = (config: UserConfig): UserConfig[] => [
-  { ...config, format: "iife", globalName: "Throughline" },
+  {
+    ...config,
+    format: "iife",
+    globalName: GLOBAL,
+    outputOptions: { ...config.outputOptions, extend: true },
+  },
   { ...config, ...module },
 ];
 
@@ -58,14 +63,16 @@ const config: ReturnType<typeof defineConfig> = defineConfig([
     ...source,
     entry: {
       index: "src/index.ts",
+      feed: "src/feed.ts",
       diagnose: "src/diagnose/index.ts",
       tabs: "src/tabs/index.ts",
     },
   },
   { ...source, entry: { core: "src/core.ts" }, plugins: [core], clean: false, minify: "dce-only" },
-  ...both(small("throughline", "src/index.ts", "client")),
+  ...both(small("throughline", "src/page.ts", "client")),
   ...both(small("throughline.tabs", "src/tabs/page.ts", "tabs")),
   { ...small("throughline.core", "src/core.ts", "core"), ...module },
+  ...both(small("throughline.feed", "src/feed.ts", "feed")),
   // Loaded only where it is asked for: its names may be longer.
   { ...page, ...module, entry: { "throughline.diagnose": "src/diagnose/index.ts" }, minify: true },
 ]);

@@ -10,6 +10,10 @@ const config: ViteUserConfig = defineConfig({
         replacement: fileURLToPath(new URL("dist/throughline.mjs", import.meta.url)),
       },
       {
+        find: /^.*\/src\/feed\.ts$/,
+        replacement: fileURLToPath(new URL("dist/throughline.feed.mjs", import.meta.url)),
+      },
+      {
         find: /^.*\/src\/core\.ts$/,
         replacement: fileURLToPath(new URL("dist/throughline.core.mjs", import.meta.url)),
       },

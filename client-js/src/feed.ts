@@ -1,4 +1,4 @@
-/** A plain, read-only feed: no session, no way up (PROTOCOL.md section 9). */
+/** A plain, read-only feed: no session, no way up (PROTOCOL.md section 9). It stands alone. */
 import type { Feed, FeedEvent, FeedEvents, FeedOptions } from "./api.ts";
 import { type Backlog, createBacklog } from "./backlog.ts";
 import { backoff } from "./backoff.ts";
@@ -16,6 +16,12 @@ import {
 import { isAfter, type Position, parsePosition } from "./protocol/position.ts";
 import { resolveBase } from "./transports/address.ts";
 import { exchange } from "./transports/exchange.ts";
+
+export type { Feed, FeedEvent, FeedEvents, FeedOptions, Gap } from "./api.ts";
+export type { Off } from "./emitter.ts";
+export type { Env, Source } from "./env.ts";
+export type { ThroughlineError } from "./errors.ts";
+export type { Json } from "./protocol/frames.ts";
 
 /** Milliseconds that one request waits for news. */
 const WAIT_MS = 20_000;

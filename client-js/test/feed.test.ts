@@ -1,6 +1,7 @@
 /** The plain feed: by `EventSource`, by requests that wait, and by requests every so often. */
 import { expect, test } from "vitest";
-import { type Env, type Feed, type FeedOptions, feed, type Source } from "../src/index.ts";
+import { feed } from "../src/feed.ts";
+import type { Env, Feed, FeedOptions, Source } from "../src/index.ts";
 import { Clock } from "./fake/clock.ts";
 
 const position = (offset: number): string => `e.${offset}.0000000000000000`;

@@ -30,6 +30,8 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/client.js", get(assets::client_js))
         .route("/client.mjs", get(assets::client_mjs))
         .route("/core.mjs", get(assets::core_mjs))
+        .route("/feed.js", get(assets::feed_js))
+        .route("/feed.mjs", get(assets::feed_mjs))
         .route("/tabs.js", get(assets::tabs_js))
         .route("/tabs.mjs", get(assets::tabs_mjs))
         .route("/diagnose.mjs", get(assets::diagnose_mjs))

@@ -1,3 +1,3 @@
 /** What a page loads with one script tag instead of the client: the client, and sharing. */
-export * from "../index.ts";
+export { connect, ThroughlineError } from "../page.ts";
 export { connectShared } from "./index.ts";

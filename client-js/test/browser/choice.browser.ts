@@ -39,6 +39,7 @@ async function openFeed(
   channel: string,
   options: Omit<FeedOptions, "env" | "signal"> = {},
 ): Promise<() => Promise<Seen>> {
+  await visitor.page.addScriptTag({ url: "/realtime/feed.js" });
   await visitor.page.evaluate(
     ([channel, options]) => {
       const seen = { data: [] as unknown[], gaps: [] as string[] };

@@ -32,7 +32,8 @@ export interface Lab {
 
 declare global {
   var lab: Lab;
-  var Throughline: typeof import("../../../src/tabs/page.ts");
+  var Throughline: typeof import("../../../src/tabs/page.ts") &
+    typeof import("../../../src/feed.ts");
 }
 
 /** Puts `lab` into the page. It stands alone: it is sent there as text. */
