@@ -81,6 +81,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
         for (const control of pending) control.abort();
       };
       const answer = await exchange(env, address(), waitMs + GRACE_MS, pending);
+      if (closed) return;
       const text = answer?.text;
       try {
         const json: FeedPage = JSON.parse(`${text}`);
@@ -92,7 +93,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
           delayMs = json.more ? 0 : (every ?? 0);
         }
       } catch {
-        if (!closed) emit("error", new ThroughlineError(UNREACHABLE));
+        emit("error", new ThroughlineError(UNREACHABLE));
       }
       if (delayMs > 0 && !closed) {
         await new Promise<void>((resolve) => {

@@ -53,6 +53,7 @@ function open(pages: unknown[], options: FeedOptions = {}, source?: Env["EventSo
     if (page === undefined)
       await new Promise((resolve) => clock.setTimeout(() => resolve(0), 20_000));
     if (page instanceof Error) throw page;
+    if (page instanceof ReadableStream) return new Response(page);
     return new Response(JSON.stringify(page ?? { events: [], cursor: position(9), more: false }));
   }) as unknown as Env["fetch"];
   const env: Partial<Env> = {
@@ -82,6 +83,26 @@ test("an EventSource brings events once, and its cursor goes on", async () => {
   source?.onmessage?.({ data: "{", lastEventId: "" });
   expect(got).toEqual([1, "trimmed", 6]);
   expect(feed.cursor).toBe("c6");
+});
+
+test("a feed that is closed while an answer comes hands over nothing of it", async () => {
+  let end = (): void => undefined;
+  const slow = new ReadableStream<Uint8Array>({
+    start(body) {
+      end = () => {
+        const page = { events: [event(1)], cursor: position(1), more: false };
+        body.enqueue(new TextEncoder().encode(JSON.stringify(page)));
+        body.close();
+      };
+    },
+  });
+  const { feed, got, clock, urls } = open([slow], { every: 1000 });
+  await clock.settle();
+  feed.close();
+  end();
+  await clock.advance(2000);
+  expect(got).toEqual([]);
+  expect(urls).toHaveLength(1);
 });
 
 test("an EventSource that stops for good is followed by requests from its cursor", async () => {
