@@ -6,7 +6,7 @@ use crate::support::checker::assert_keeps_the_contract;
 use crate::support::client::{Client, Transport};
 use crate::support::history::History;
 use crate::support::server::{Servers, Setup};
-use crate::support::{text, token, unique};
+use crate::support::{text, token, unique, wait};
 
 async fn watcher(servers: &Servers, room: &str, history: &History) -> Client {
     let open = json!({ "subs": [{ "ch": room, "presence": true }] });
@@ -180,12 +180,12 @@ async fn many_users_are_asked_for_in_one_frame() {
     client.call(json!({ "t": "history", "ch": "chat:1" })).await;
     let mut users: Vec<_> = (0..500).map(|index| format!("nobody{index}")).collect();
     users.push(present.clone());
-    let mut state = String::new();
-    while state != "online" {
+    wait::until("the user is online", async || {
         let answer = client.call(json!({ "t": "presence", "users": users })).await;
         assert_eq!(answer["users"].as_object().unwrap().len(), 501);
-        text(&answer["users"][&present], "state").clone_into(&mut state);
-    }
+        text(&answer["users"][&present], "state") == "online"
+    })
+    .await;
     users.resize(1001, "x".to_owned());
     let answer = client.call(json!({ "t": "presence", "users": users })).await;
     assert_eq!(text(&answer, "code"), "too_many");
