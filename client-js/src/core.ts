@@ -25,10 +25,7 @@ export type {
   State,
   Transport,
 } from "./api.ts";
-export type { Off } from "./emitter.ts";
-export type { Env, Page, PageEvent, Socket, Source, Store } from "./env.ts";
-export { ThroughlineError } from "./errors.ts";
-export type { Json } from "./protocol/frames.ts";
+export * from "./common.ts";
 
 type CoreChannelEvents = Omit<ChannelEvents, "presence">;
 

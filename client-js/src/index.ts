@@ -28,8 +28,6 @@ export type {
   UserPresence,
 } from "./api.ts";
 export { connect } from "./client.ts";
-export type { Off } from "./emitter.ts";
-export type { Env, Page, PageEvent, Socket, Source, Store } from "./env.ts";
-export { ThroughlineError } from "./errors.ts";
+export * from "./common.ts";
 export { feed } from "./feed.ts";
-export type { Json, Member } from "./protocol/frames.ts";
+export type { Member } from "./protocol/frames.ts";
