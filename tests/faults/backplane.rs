@@ -43,7 +43,7 @@ async fn a_log_that_lost_its_end_is_told_and_issues_no_position_again() {
     // spec: F2, D5
     let redis = everysec();
     let stage = Stage::settled(&redis.url()).await;
-    without_the_end(&redis, stage).await;
+    without_the_end(&redis, stage, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,10 +52,10 @@ async fn a_leave_that_was_lost_with_the_end_of_the_log_is_said_again() {
     // spec: R1, R5
     let redis = everysec();
     let stage = Stage::start(&redis.url()).await;
-    without_the_end(&redis, stage).await;
+    without_the_end(&redis, stage, ", while some come and go").await;
 }
 
-async fn without_the_end(redis: &Redis, stage: Stage) {
+async fn without_the_end(redis: &Redis, stage: Stage, more: &str) {
     stage.run(3 * SECOND).await;
     let fault = async || {
         redis.kill();
@@ -63,7 +63,7 @@ async fn without_the_end(redis: &Redis, stage: Stage) {
         redis.restart();
     };
     stage.losing(false, fault).await;
-    stage.finish("10 loss of power: 10 % of the AOF").await;
+    stage.finish(&format!("10 loss of power: 10 % of the AOF{more}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
