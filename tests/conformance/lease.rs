@@ -72,6 +72,7 @@ pub async fn a_swept_incarnation_is_never_used_again(harness: &impl Harness) {
 
 // spec: R4
 pub async fn a_lapsed_node_removes_nothing_newer(harness: &impl Harness) {
+    // demand: 66
     let mut it = two_nodes(harness).await;
     it.join(&channel("room:a"), of("one", "two", 2)).await.unwrap();
     it.advance(OVER).await;

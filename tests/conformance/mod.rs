@@ -15,6 +15,7 @@ pub mod state;
 
 pub use fixture::{Fixture, Harness};
 
+// demand: 48
 /// Makes a test of each function of the suite, run against the given harness.
 macro_rules! conformance {
     ($harness:expr) => {

@@ -70,6 +70,7 @@ pub async fn changed_details_are_an_update(harness: &impl Harness) {
 
 // spec: R4
 pub async fn an_old_fence_changes_nothing(harness: &impl Harness) {
+    // demand: 66
     let it = watched(harness).await;
     join(&it, "m1", 5, Online, "new").await;
     join(&it, "m1", 5, Away, "equal").await;

@@ -14,6 +14,7 @@ fn everysec() -> Redis {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
 async fn a_redis_that_comes_back_empty_is_told_to_every_reader() {
+    // demand: 52
     // spec: F1, F3
     let redis = Redis::start();
     let stage = Stage::start(&redis.url()).await;
@@ -28,6 +29,7 @@ async fn a_redis_that_comes_back_empty_is_told_to_every_reader() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_comes_back_with_its_log_is_not_noticed() {
+    // demand: 52
     // spec: F3, R2
     // With `everysec` the last two seconds may be gone, which is the scenario below.
     let redis = Redis::with(Options::new().append_only("always"));
@@ -40,6 +42,7 @@ async fn a_redis_that_comes_back_with_its_log_is_not_noticed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_lost_its_end_is_told_and_issues_no_position_again() {
+    // demand: 52
     // spec: F2, D5
     let redis = everysec();
     let stage = Stage::settled(&redis.url()).await;
@@ -69,6 +72,7 @@ async fn without_the_end(redis: &Redis, stage: Stage, more: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
 async fn a_restart_of_redis_in_order_is_not_noticed() {
+    // demand: 52
     // spec: F3, F4, R2
     let redis = everysec();
     let stage = Stage::start(&redis.url()).await;
@@ -79,6 +83,7 @@ async fn a_restart_of_redis_in_order_is_not_noticed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flush_is_told_to_every_reader() {
+    // demand: 52
     // spec: F1, R5
     let redis = everysec();
     let stage = Stage::start(&redis.url()).await;
@@ -89,6 +94,7 @@ async fn a_flush_is_told_to_every_reader() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
 async fn a_deleted_key_is_told_to_the_readers_of_its_channel_alone() {
+    // demand: 52
     // spec: F1, F4
     let redis = everysec();
     let stage = Stage::start(&redis.url()).await;
@@ -142,6 +148,7 @@ async fn stopped(time: Duration) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_stands_still_shortly_loses_and_repeats_nothing() {
+    // demand: 52, 69
     // spec: P2, P3, F3, R2
     stopped(3 * SECOND).await;
 }

@@ -150,12 +150,14 @@ async fn carries_everything(balancer: Balancer, fleet: &Fleet) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn haproxy_with_the_example_carries_every_transport_without_affinity() {
+    // demand: 49, 50
     let (_redis, fleet, nodes) = nodes().await;
     carries_everything(Balancer::haproxy(nodes), &fleet).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nginx_with_the_example_carries_every_transport_without_affinity() {
+    // demand: 49, 50
     let (_redis, fleet, nodes) = nodes().await;
     carries_everything(Balancer::nginx(nodes), &fleet).await;
 }

@@ -13,22 +13,27 @@ use crate::support::server::Setup;
 use crate::support::unique;
 use crate::support::websocket::Socket;
 
+/// Far more than the probes of a node in the time that a test takes.
+const EVENTS: usize = 200;
+
 /// What clients of Redis asked for that names a channel; not what scripts do.
 fn of<'a>(seen: &'a [String], ch: &str) -> Vec<&'a String> {
     seen.iter().filter(|line| line.contains(ch) && !line.contains(" lua]")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_for_readers_on_three_nodes_is_one_command() {
+async fn an_event_for_readers_of_every_transport_on_three_nodes_is_one_command() {
+    // demand: 40
     let redis = Redis::start();
     let fleet = Fleet::start(&Setup::suite(), &vec![redis.url(); 3]).await;
     let (ch, history) = (unique("room:"), History::default());
     let mut readers = Vec::new();
     for index in 0..300 {
         let node = fleet.nodes[index % 3].servers();
+        let transport = Transport::ALL[index % Transport::ALL.len()];
         let open = json!({ "subs": [{ "ch": ch }] });
-        let mut client = Client::open(&node, Transport::WebSocket, open, &history).await;
-        client.until_kind("subscribed").await;
+        let mut client = Client::open(&node, transport, open, &history).await;
+        client.call(json!({ "t": "presence", "users": [] })).await;
         readers.push(client);
     }
     // The first publish of all finds no script and loads it.
@@ -46,6 +51,7 @@ async fn an_event_for_readers_on_three_nodes_is_one_command() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_goes_to_the_nodes_that_have_readers_of_its_channel() {
+    // demand: 38
     let redis = Redis::start();
     let fleet = Fleet::start(&Setup::suite(), &vec![redis.url(); 3]).await;
     let (ch, history) = (unique("room:"), History::default());
@@ -53,8 +59,17 @@ async fn an_event_goes_to_the_nodes_that_have_readers_of_its_channel() {
     let second = fleet.nodes[1].servers();
     let mut client = Client::open(&second, Transport::WebSocket, open, &history).await;
     client.until_kind("subscribed").await;
-    fleet.nodes[0].servers().publish(&ch, "to one").await;
-    assert_eq!(client.data(&ch, 1).await, ["to one"]);
+    let received = async |node: usize| {
+        fleet.nodes[node].servers().metric("throughline_backplane_received").await
+    };
+    let mut before = Vec::new();
+    for node in 0..3 {
+        before.push(received(node).await);
+    }
+    for event in 0..EVENTS {
+        fleet.nodes[0].servers().publish(&ch, event).await;
+    }
+    client.data(&ch, EVENTS).await;
     let name = redis.cli(&["PUBSUB", "CHANNELS", &format!("*{ch}*")]);
     let nodes = redis.cli(&["PUBSUB", "NUMSUB", &name]).replace(&format!("{name}\n"), "");
     Row::counted(
@@ -62,6 +77,12 @@ async fn an_event_goes_to_the_nodes_that_have_readers_of_its_channel() {
         &format!("received by {nodes} node"),
     );
     assert_eq!(nodes, "1", "{name}");
+    for (node, before) in before.into_iter().enumerate() {
+        let rose = received(node).await - before;
+        // A node hears its own probes besides, one each 2 s.
+        let hears = rose >= EVENTS as f64;
+        assert_eq!(hears, node == 1, "node {node} received {rose}");
+    }
 }
 
 /// Commands that Redis ran in this time.
@@ -75,6 +96,7 @@ async fn commands(redis: &Redis, time: Duration) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
 async fn idle_sessions_cost_redis_nothing() {
+    // demand: 33
     let redis = Redis::start();
     let setup = Setup::suite().set("session.ping_hidden", "'120s'");
     let fleet = Fleet::start(&setup, &vec![redis.url(); 3]).await;

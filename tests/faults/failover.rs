@@ -19,6 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_lagging_replica_did_not_have_is_told_when_it_becomes_the_master() {
+    // demand: 52
     // spec: F2, D5
     let master = Redis::start();
     let shim = Shim::to(([127, 0, 0, 1], master.port()).into()).await;

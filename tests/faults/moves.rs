@@ -17,6 +17,7 @@ fn gaps(history: &History) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
 async fn a_failover_in_order_gives_nobody_a_gap() {
+    // demand: 52
     // spec: F2, F3, F4, R2
     let sentinel = Sentinel::start(SECOND);
     let stage = Stage::start(&sentinel.url()).await;
@@ -36,6 +37,7 @@ async fn a_failover_in_order_gives_nobody_a_gap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
 async fn a_slot_that_moves_key_by_key_gives_nobody_a_gap() {
+    // demand: 52
     // spec: F4, R2
     let cluster = Cluster::start();
     let stage = Stage::start(&cluster.url()).await;

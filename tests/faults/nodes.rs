@@ -63,6 +63,7 @@ async fn killed(plan: Plan) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_of_a_node_that_is_killed_go_on_elsewhere() {
+    // demand: 54, 74
     // spec: S5, R1, D1, D2, D3, D4
     killed(Plan::default()).await;
 }
@@ -70,6 +71,7 @@ async fn sessions_of_a_node_that_is_killed_go_on_elsewhere() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
 async fn three_hundred_sessions_survive_the_death_of_a_node() {
+    // demand: 54
     // spec: S5, R1, D1, D2, D3, D4
     killed(many()).await;
 }

@@ -109,6 +109,7 @@ async fn history(seed: u64) -> Row {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
 async fn no_random_history_of_the_real_system_is_condemned() {
+    // demand: 74
     // spec: P1, P2, P3, O1, O2, D1, D2, D3, D4, D5, F1, F3, R1, R2, R3, S5
     let seeds = match std::env::var("THROUGHLINE_FAULTS_SEED") {
         Ok(seed) => vec![seed.parse().expect("a number")],

@@ -21,6 +21,7 @@ async fn weather(fault: &str, weather: Weather, time: Duration) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_between_nodes_and_redis_disconnects_nobody() {
+    // demand: 52
     // spec: F3, R2
     let redis = Redis::start();
     let (stage, shims) = Stage::shimmed(&redis, &Plan::default()).await;
@@ -35,6 +36,7 @@ async fn a_cut_between_nodes_and_redis_disconnects_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "make faults"]
 async fn a_silent_wire_to_redis_is_found() {
+    // demand: 52
     // spec: F3, F5, P2
     let silent = Weather { stall_up: true, stall_down: true, ..Weather::default() };
     weather("21 nothing passes for 6 s", silent, 6 * SECOND).await;
@@ -50,6 +52,7 @@ async fn answers_of_redis_that_do_not_come_are_unknown_outcomes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_while_the_pub_sub_link_is_gone_is_filled_from_the_log() {
+    // demand: 52, 53
     // spec: D3, F5
     let redis = Redis::start();
     let stage = Stage::start(&redis.url()).await;

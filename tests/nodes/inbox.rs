@@ -1,7 +1,10 @@
 //! What is sent to a user, who may be offline.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use crate::fleet;
 use crate::real::Fleet;
 use crate::support::checker::assert_keeps_the_contract;
 use crate::support::client::{Client, Target, Transport};
@@ -72,6 +75,40 @@ async fn what_came_while_a_user_was_offline_comes_once_to_each_device() {
         assert_eq!(second.event(&own).await["data"], "later");
         for device in [back, second] {
             device.close().await;
+        }
+        assert_keeps_the_contract(&history.records());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_a_day_ago_comes_once_to_each_device_and_not_at_the_next_login() {
+    // demand: 76
+    // spec: M49, D2, D4
+    let fleet = fleet::Fleet::start(2).await;
+    let both = fleet.servers(&[0, 1]);
+    for (n, transport) in Transport::ALL.into_iter().enumerate() {
+        let (user, history) = (unique("user"), History::default());
+        let own = format!("@user:{user}");
+        for n in 0..20 {
+            send(&both, &user, n).await;
+        }
+        let lapsed = both.metric("throughline_leases_lost_total").await;
+        fleet.skip(Duration::from_hours(24));
+        while both.metric("throughline_leases_lost_total").await < lapsed + 2.0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for node in [n % 2, (n + 1) % 2] {
+            let mut fresh = device(fleet.address(node), transport, &user, &history).await;
+            let sent: Vec<_> = (0..20).map(|n| json!(n)).collect();
+            assert_eq!(read(&mut fresh, &own).await, sent, "{transport:?}");
+            let position = fresh.position(&own).unwrap().to_string();
+            fresh.is_quiet();
+            fresh.close().await;
+            let subs = json!([{ "ch": own, "since": position }]);
+            let open = json!({ "token": token::with(&user, &json!({})), "subs": subs });
+            let mut again = Client::open(fleet.address(node), transport, open, &history).await;
+            assert_eq!(read(&mut again, &own).await, Vec::<Value>::new(), "{transport:?}");
+            again.close().await;
         }
         assert_keeps_the_contract(&history.records());
     }

@@ -16,10 +16,12 @@
 mod support;
 
 mod candidates;
+mod delivery;
 mod devices;
 mod fleet;
 mod inbox;
 mod losing;
 mod moving;
+mod presence;
 mod real;
 mod seats;

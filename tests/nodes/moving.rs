@@ -120,6 +120,7 @@ async fn nothing_is_lost_or_repeated_while_a_session_moves_under_publishes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn presence_sees_neither_a_leave_nor_a_join_when_a_session_moves() {
+    // demand: 66
     // spec: R3
     let fleet = Fleet::start(3).await;
     let (ch, history) = (unique("chat:"), History::default());

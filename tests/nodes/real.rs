@@ -73,6 +73,7 @@ async fn leaves_next(watcher: &mut Client, member: Client) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_goes_over_every_transport_and_three_nodes_under_publishes() {
+    // demand: 77, 94
     // spec: S4, S5, D1, D2, D7, O3, P3, R3, M43
     let fleet = Fleet::start(3, &[]).await;
     let (ch, typing, history) = (unique("chat:"), unique("typing:"), History::default());
@@ -207,6 +208,7 @@ async fn a_node_that_is_told_to_stop_moves_its_sessions_under_publishes_and_exit
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_stopped_past_its_lease_lets_go_what_others_have_taken() {
+    // demand: 66
     // spec: R4, S5, M44
     let fleet = Fleet::start(2, &[]).await;
     let (ch, history) = (unique("chat:"), History::default());

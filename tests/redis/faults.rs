@@ -92,6 +92,7 @@ async fn a_link_that_is_killed_again_and_again_loses_and_repeats_nothing() {
 // spec: D1, D3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broadcast_that_was_lost_is_read_from_the_log() {
+    // demand: 85
     let redis = Arc::new(Redis::start());
     let mut it = on(&redis);
     it.engine.subscribe(&channel("chat:a")).await.unwrap();

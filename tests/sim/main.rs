@@ -96,6 +96,7 @@ fn is_condemned(mutant: Mutant) {
 
 #[test]
 fn a_node_that_drops_an_event_after_its_check_is_condemned() {
+    // demand: 85
     is_condemned(Mutant::DropsAfterTheCheck);
 }
 

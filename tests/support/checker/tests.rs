@@ -148,6 +148,7 @@ fn a_sessions_publishes_out_of_order_break_o3() {
 
 #[test]
 fn a_break_without_a_gap_breaks_d1() {
+    // demand: 85
     breaks("D1", &without(7));
     let gap = || Record::Gap { client: s("r"), ch: s("chat:1"), pos: pos(1) };
     let mut history = with(7, gap());
