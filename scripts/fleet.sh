@@ -2,7 +2,7 @@
 # Runs a command against a fleet: three nodes on one Redis, behind HAProxy that sends each request to
 # the next one (config/examples/haproxy.cfg). The command finds the balancer's address in
 # THROUGHLINE_TEST_SERVERS: `scripts/fleet.sh config/dev.toml npm run test:browser`.
-# All that it starts ends with it.
+# BALANCE=source sends each client always to one node instead. All that it starts ends with it.
 set -euo pipefail
 PATH=$PATH:/usr/sbin
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -57,7 +57,8 @@ gateway() {
 gateway_answers() { grep -q '^listening on' "$2"; }
 # /api, /ready and /metrics are for the inside; the suites ask for them where the pages are.
 balancer() {
-  sed '/http-request deny/d; /acl realtime/d' "$root/config/examples/haproxy.cfg" >"$folder/haproxy.cfg"
+  sed "/http-request deny/d; /acl realtime/d; s/balance roundrobin/balance ${BALANCE:-roundrobin}/" \
+    "$root/config/examples/haproxy.cfg" >"$folder/haproxy.cfg"
   exec env LISTEN="127.0.0.1:$1" NODE1="127.0.0.1:${nodes[0]}" NODE2="127.0.0.1:${nodes[1]}" \
     NODE3="127.0.0.1:${nodes[2]}" haproxy -db -f "$folder/haproxy.cfg"
 }

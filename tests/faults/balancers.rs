@@ -56,10 +56,15 @@ impl Balancer {
         Self { address: ([127, 0, 0, 1], port).into(), folder, child }
     }
 
-    fn haproxy(nodes: [SocketAddr; 3]) -> Self {
-        let run = |address: SocketAddr, _: &Path| {
+    /// Where `balance` says which node a request goes to.
+    fn haproxy(nodes: [SocketAddr; 3], balance: &str) -> Self {
+        let run = |address: SocketAddr, folder: &Path| {
+            let config = fs::read_to_string(example("haproxy.cfg")).expect("the example");
+            assert!(config.contains("balance roundrobin"));
+            let own = config.replace("balance roundrobin", &format!("balance {balance}"));
+            fs::write(folder.join("haproxy.cfg"), own).expect("a copy");
             let mut command = Command::new("haproxy");
-            command.arg("-f").arg(example("haproxy.cfg")).env("LISTEN", address.to_string());
+            command.arg("-f").arg(folder.join("haproxy.cfg")).env("LISTEN", address.to_string());
             for (index, node) in nodes.iter().enumerate() {
                 command.env(format!("NODE{}", index + 1), node.to_string());
             }
@@ -110,8 +115,9 @@ async fn nodes() -> (Redis, Fleet, [SocketAddr; 3]) {
 }
 
 /// Sessions of every transport, whose page nobody looks at, through a quiet time longer than the
-/// balancer's idle limit: none is cut, and each gets what is published before and after.
-async fn carries_everything(balancer: Balancer, fleet: &Fleet) {
+/// balancer's idle limit: none is cut, and each gets what is published before and after. Returns how
+/// many requests came to each node that has not their session.
+async fn carries_everything(balancer: Balancer, fleet: &Fleet) -> Vec<f64> {
     let servers = fleet.servers();
     let (history, ch) = (History::default(), unique("chat:"));
     let mut clients = Vec::new();
@@ -138,28 +144,42 @@ async fn carries_everything(balancer: Balancer, fleet: &Fleet) {
         client.call(json!({ "t": "publish", "ch": ch, "id": unique("id"), "data": 1 })).await;
         client.close().await;
     }
+    let mut relayed = Vec::new();
     for node in &fleet.nodes {
-        let requests = node.servers().metric("throughline_exchanges_relayed_total").await;
-        assert!(requests > 0.0, "no request came to a node without its session");
+        relayed.push(node.servers().metric("throughline_exchanges_relayed_total").await);
     }
     for hidden in ["/api/publish", "/metrics", "/ready"] {
         let answer = Request::get(hidden).send(balancer.address).await.expect("an answer");
         assert_eq!(answer.status, 404, "{hidden}");
     }
+    relayed
+}
+
+fn came_to_all(relayed: &[f64]) {
+    let all = relayed.iter().all(|requests| *requests > 0.0);
+    assert!(all, "no request came to a node without its session: {relayed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn haproxy_with_the_example_carries_every_transport_without_affinity() {
     // demand: 49, 50
     let (_redis, fleet, nodes) = nodes().await;
-    carries_everything(Balancer::haproxy(nodes), &fleet).await;
+    came_to_all(&carries_everything(Balancer::haproxy(nodes, "roundrobin"), &fleet).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn haproxy_with_affinity_by_source_carries_every_transport_too() {
+    // demand: 49
+    let (_redis, fleet, nodes) = nodes().await;
+    let relayed = carries_everything(Balancer::haproxy(nodes, "source"), &fleet).await;
+    assert_eq!(relayed, [0.0; 3], "all that comes from one address goes to one node");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nginx_with_the_example_carries_every_transport_without_affinity() {
     // demand: 49, 50
     let (_redis, fleet, nodes) = nodes().await;
-    carries_everything(Balancer::nginx(nodes), &fleet).await;
+    came_to_all(&carries_everything(Balancer::nginx(nodes), &fleet).await);
 }
 
 #[test]

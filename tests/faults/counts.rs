@@ -1,19 +1,19 @@
 //! What the fleet asks of Redis, counted there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::harness::table::Row;
-use crate::support::client::{Client, Transport};
+use crate::support::client::{Client, PATIENCE, Transport};
 use crate::support::fleet::Fleet;
 use crate::support::history::History;
 use crate::support::redis::Redis;
 use crate::support::server::Setup;
-use crate::support::unique;
 use crate::support::websocket::Socket;
+use crate::support::{text, unique};
 
-/// Far more than the probes of a node in the time that a test takes.
+/// Far more than what else comes to a node in the time that a test takes.
 const EVENTS: usize = 200;
 
 /// What clients of Redis asked for that names a channel; not what scripts do.
@@ -54,18 +54,32 @@ async fn an_event_goes_to_the_nodes_that_have_readers_of_its_channel() {
     // demand: 38
     let redis = Redis::start();
     let fleet = Fleet::start(&Setup::suite(), &vec![redis.url(); 3]).await;
-    let (ch, history) = (unique("room:"), History::default());
+    let (ch, all, history) = (unique("room:"), unique("room:"), History::default());
+    let open = json!({ "subs": [{ "ch": all }] });
+    let mut others = Vec::new();
+    for node in &fleet.nodes {
+        let at = node.servers();
+        let mut other = Client::open(&at, Transport::WebSocket, open.clone(), &history).await;
+        other.until(|frame| text(frame, "t") == "subscribed" && text(frame, "ch") == all).await;
+        others.push(other);
+    }
     let open = json!({ "subs": [{ "ch": ch }] });
     let second = fleet.nodes[1].servers();
     let mut client = Client::open(&second, Transport::WebSocket, open, &history).await;
-    client.until_kind("subscribed").await;
+    client.call(json!({ "t": "presence", "users": [] })).await;
+    // Written down each second.
     let received = async |node: usize| {
         fleet.nodes[node].servers().metric("throughline_backplane_received").await
     };
-    let mut before = Vec::new();
-    for node in 0..3 {
-        before.push(received(node).await);
-    }
+    let risen = async |node: usize, above: f64| {
+        let until = Instant::now() + PATIENCE;
+        while received(node).await <= above {
+            assert!(Instant::now() < until, "node {node} hears nothing");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        received(node).await
+    };
+    let before = [received(0).await, received(1).await, received(2).await];
     for event in 0..EVENTS {
         fleet.nodes[0].servers().publish(&ch, event).await;
     }
@@ -77,11 +91,12 @@ async fn an_event_goes_to_the_nodes_that_have_readers_of_its_channel() {
         &format!("received by {nodes} node"),
     );
     assert_eq!(nodes, "1", "{name}");
-    for (node, before) in before.into_iter().enumerate() {
-        let rose = received(node).await - before;
-        // A node hears its own probes besides, one each 2 s.
-        let hears = rose >= EVENTS as f64;
-        assert_eq!(hears, node == 1, "node {node} received {rose}");
+    // What comes to every node after those.
+    fleet.nodes[0].servers().publish(&all, "end").await;
+    risen(1, before[1] + EVENTS as f64).await;
+    for node in [0, 2] {
+        let rose = risen(node, before[node]).await - before[node];
+        assert!(rose < EVENTS as f64, "node {node} has no reader and received {rose}");
     }
 }
 

@@ -20,6 +20,7 @@ mod backplane;
 mod balancers;
 mod clients;
 mod counts;
+mod deploys;
 mod failover;
 mod harness;
 mod herd;

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 use crate::harness::load::Plan;
 use crate::harness::stage::Stage;
+use crate::support::history::Record;
 use crate::support::redis::{Options, Redis};
 use crate::support::shim::{Cut, Shim, Weather};
 
@@ -52,7 +56,7 @@ async fn answers_of_redis_that_do_not_come_are_unknown_outcomes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_while_the_pub_sub_link_is_gone_is_filled_from_the_log() {
-    // demand: 52, 53
+    // demand: 52
     // spec: D3, F5
     let redis = Redis::start();
     let stage = Stage::start(&redis.url()).await;
@@ -61,6 +65,32 @@ async fn what_comes_while_the_pub_sub_link_is_gone_is_filled_from_the_log() {
         stage.run(SECOND / 10).await;
     }
     stage.finish("22 CLIENT KILL TYPE pubsub, ten times a second").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn a_pub_sub_link_that_is_killed_a_thousand_times_a_second_gives_nobody_a_gap() {
+    // demand: 53
+    // spec: D1, D3, F5
+    let redis = Redis::start();
+    let stage = Stage::start(&redis.url()).await;
+    let history = stage.load.history.clone();
+    let mut wire = TcpStream::connect(("127.0.0.1", redis.port())).await.expect("a connection");
+    let mut turns = tokio::time::interval(Duration::from_millis(1));
+    let until = tokio::time::Instant::now() + 5 * SECOND;
+    let (mut answer, mut times, mut killed) = ([0; 64], 0, 0);
+    while tokio::time::Instant::now() < until {
+        turns.tick().await;
+        wire.write_all(b"CLIENT KILL TYPE pubsub\r\n").await.expect("a command");
+        let read = wire.read(&mut answer).await.expect("an answer");
+        times += 1;
+        killed += u32::from(answer[..read] != *b":0\r\n");
+    }
+    assert!(killed > 0, "there was no link to kill");
+    let more = format!("{times} times in 5 s, {killed} of them where there was a link");
+    stage.finish_with("22 CLIENT KILL TYPE pubsub, each millisecond", &more).await;
+    let gaps = |record: &&Record| matches!(record, Record::Gap { .. });
+    assert_eq!(history.records().iter().filter(gaps).count(), 0, "a link gave a gap");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,9 @@
 //! What happened in a run, in the order in which it was seen: every publish, answer, delivery, gap
 //! and change of presence.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use throughline::protocol::position::Position;
@@ -80,23 +82,42 @@ pub enum Record {
     LossEnds { ch: Option<String> },
 }
 
-/// What happened so far; clones share it.
+/// What happened so far, and when; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct History(Arc<Mutex<Vec<Record>>>);
+pub struct History(Arc<Mutex<Vec<(Instant, Record)>>>);
 
 impl History {
     /// One more.
     pub fn add(&self, record: Record) {
-        self.0.lock().push(record);
+        self.0.lock().push((Instant::now(), record));
     }
 
     /// What came after so many records.
     pub fn after(&self, many: usize) -> Vec<Record> {
-        self.0.lock().get(many..).unwrap_or_default().to_vec()
+        let all = self.0.lock();
+        all.get(many..).unwrap_or_default().iter().map(|(_, record)| record.clone()).collect()
     }
 
     /// All of it.
     pub fn records(&self) -> Vec<Record> {
-        self.0.lock().clone()
+        self.after(0)
+    }
+
+    /// Within which time 99 of 100 events came that were published after so many records: from the
+    /// first time that each was sent to each time that an application was handed it.
+    pub fn delivery_p99(&self, many: usize) -> Duration {
+        let all = self.0.lock();
+        let (mut sent, mut took) = (HashMap::new(), Vec::new());
+        for (at, record) in all.get(many..).unwrap_or_default() {
+            match record {
+                Record::Sent { id, .. } => drop(sent.entry(id).or_insert(*at)),
+                Record::Delivered { id, .. } => {
+                    took.extend(sent.get(id).map(|sent| at.duration_since(*sent)));
+                }
+                _ => {}
+            }
+        }
+        took.sort_unstable();
+        took.get(took.len() * 99 / 100).copied().unwrap_or_default()
     }
 }
