@@ -1,7 +1,5 @@
 //! The same events for everyone, whichever node each is at, and for those who come back.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -9,8 +7,9 @@ use crate::real::Fleet;
 use crate::support::checker::assert_keeps_the_contract;
 use crate::support::client::{Client, PATIENCE, Target, Transport};
 use crate::support::history::History;
+use crate::support::http::Request;
 use crate::support::server::Setup;
-use crate::support::{text, token, unique};
+use crate::support::{text, token, unique, wait};
 
 /// Messages of a chat, and how many each side has on their way at once.
 const MESSAGES: usize = 1000;
@@ -151,9 +150,8 @@ async fn what_was_published_while_a_client_was_away_comes_in_order_after_a_resta
     let again = Setup::suite().set("engine.url", &format!("'{}'", fleet.redis.url())).start();
     fleet.nodes[0] = again;
     let servers = fleet.servers(&[0]);
-    while servers.send(crate::support::http::Request::get("/ready")).await.status != 200 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let ready = async || servers.send(Request::get("/ready")).await.status == 200;
+    wait::until("the node is ready again", ready).await;
     servers.publish_many(&ch, numbers(500)).await;
     for (transport, sub) in &away {
         let mut client = back(fleet.at(0), *transport, sub, &history).await;

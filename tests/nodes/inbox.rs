@@ -10,7 +10,7 @@ use crate::support::checker::assert_keeps_the_contract;
 use crate::support::client::{Client, Target, Transport};
 use crate::support::history::History;
 use crate::support::server::Servers;
-use crate::support::{text, token, unique};
+use crate::support::{text, token, unique, wait};
 
 async fn send(to: &Servers, user: &str, data: impl Into<Value>) {
     let body = json!({ "user": user, "data": data.into() });
@@ -94,9 +94,9 @@ async fn what_was_sent_a_day_ago_comes_once_to_each_device_and_not_at_the_next_l
         }
         let lapsed = both.metric("throughline_leases_lost_total").await;
         fleet.skip(Duration::from_hours(24));
-        while both.metric("throughline_leases_lost_total").await < lapsed + 2.0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let both_lapsed =
+            async || both.metric("throughline_leases_lost_total").await >= lapsed + 2.0;
+        wait::until("the nodes see that a day went by", both_lapsed).await;
         for node in [n % 2, (n + 1) % 2] {
             let mut fresh = device(fleet.address(node), transport, &user, &history).await;
             let sent: Vec<_> = (0..20).map(|n| json!(n)).collect();

@@ -135,7 +135,9 @@ async fn those_who_are_listed_are_those_who_are_there_after_random_joins_leaves_
         let (client, member) = (client.name.clone(), client.member.clone());
         history.add(Record::Closed { client, member });
     }
-    comings_and_goings(20, (&mut members, &rest), (&ch, &history), &mut rng).await;
+    for transport in Transport::ALL {
+        members.push(Living::new(joined(&rest, transport, &ch, &history).await, &rest));
+    }
     let there = members.iter().chain(&observers).map(|one| one.member.clone());
     let there: BTreeSet<_> = there.collect();
     let until = Instant::now() + 2 * PATIENCE;
