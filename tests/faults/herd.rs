@@ -15,8 +15,8 @@ use crate::support::redis::Redis;
 use crate::support::server::{Servers, Setup};
 use crate::support::{text, unique, wait};
 
-const MANY: usize = 5000;
-const RATE: usize = 250;
+const MANY: usize = 2000;
+const RATE: usize = 100;
 /// The contract's, beside the time that the rate takes.
 const BESIDES: Duration = Duration::from_secs(30);
 const REFUSED: &str = "throughline_sessions_refused_total{code=\"rate_limited\"}";
