@@ -117,6 +117,11 @@ pub(super) fn may_read(identity: &Identity, rules: &Rules, channel: &Channel) ->
     rules.public || identity.caps.allows(channel, Right::Subscribe)
 }
 
+/// Whether an identity is there for others once it reads a channel: a user's own lists the user's devices alone.
+fn joins(identity: &Identity, channel: &Channel) -> bool {
+    channel.user().is_none_or(|subject| identity.user.as_deref() == Some(subject))
+}
+
 async fn start(driver: &Driver, wanted: &Wanted, rules: &Rules) -> Result<Start, EngineError> {
     let gateway = &driver.gateway;
     let kind = rules.kind();
@@ -128,7 +133,7 @@ async fn start(driver: &Driver, wanted: &Wanted, rules: &Rules) -> Result<Start,
     let read = read(driver, wanted, kind).await?;
     Ok(Start {
         kind,
-        member: lists(rules) && !driver.feed,
+        member: lists(rules) && !driver.feed && joins(&driver.identity(), &wanted.channel),
         watches: wanted.presence,
         position: read.position,
         gap: read.gap,

@@ -136,9 +136,14 @@ impl Channel {
         self.as_str().starts_with('@')
     }
 
+    /// The subject of the user whose own channel it is.
+    pub fn user(&self) -> Option<&str> {
+        self.as_str().strip_prefix(USER_CHANNEL_PREFIX).filter(|subject| !subject.is_empty())
+    }
+
     /// Whether it is a user's own channel.
     pub fn is_users(&self) -> bool {
-        self.as_str().strip_prefix(USER_CHANNEL_PREFIX).is_some_and(|subject| !subject.is_empty())
+        self.user().is_some()
     }
 
     /// The own channel of a user, `@user:<subject>`.

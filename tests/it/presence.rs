@@ -169,6 +169,42 @@ async fn a_channel_that_counts_gives_counts() {
 }
 
 #[tokio::test]
+async fn who_looks_at_a_user_hears_of_changes_and_is_none_of_the_users_devices() {
+    // demand: 70
+    // spec: M48
+    let (servers, history) = (Servers::suite(), History::default());
+    let alice = unique("user");
+    let own = format!("@user:{alice}");
+    let caps = json!({ "@user:*": ["subscribe", "presence"] });
+    let contact = async || {
+        let open = json!({ "token": token::with(&unique("user"), &caps) });
+        Client::open(&servers, Transport::WebSocket, open, &history).await
+    };
+    let (mut looks, mut other) = (contact().await, contact().await);
+    let members = looks.call(json!({ "t": "subscribe", "ch": own, "presence": true })).await;
+    assert_eq!(text(&members, "t"), "subscribed");
+    let state = async || servers.api_get(&format!("/presence?user={alice}")).await;
+    assert_eq!(state().await["users"][&alice], json!({ "state": "offline", "sessions": 0 }));
+
+    let open = json!({ "token": token::with(&alice, &json!({})) });
+    let device = Client::open(&servers, Transport::WebSocket, open, &history).await;
+    let joined = looks.until_kind("join").await;
+    assert_eq!(text(&joined["member"], "id"), device.member);
+    assert_eq!(state().await["users"][&alice], json!({ "state": "online", "sessions": 1 }));
+    device.close().await;
+    assert_eq!(text(&looks.until_kind("leave").await, "ch"), own);
+
+    // Another who may look and does not is told nothing.
+    let asked = other.send(json!({ "t": "presence", "users": [alice] }));
+    other
+        .until(|frame| {
+            assert_ne!(text(frame, "ch"), own);
+            frame["re"] == asked
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn many_users_are_asked_for_in_one_frame() {
     // demand: 71
     let (servers, history) = (Servers::suite(), History::default());
