@@ -141,3 +141,29 @@ test("an old browser without WebSocket, EventSource, streaming fetch and locks c
   expect(await visitor.page.evaluate(() => lab.client.transport)).toBe("poll");
   expect([...visitor.uncaught, ...visitor.complaints]).toEqual([]);
 });
+
+/** What a browser may lack by itself; each runs in the page. */
+const LACKS: readonly [what: string, takeAway: () => void][] = [
+  ["WebSocket", () => Reflect.deleteProperty(globalThis, "WebSocket")],
+  ["EventSource", () => Reflect.deleteProperty(globalThis, "EventSource")],
+  ["streaming fetch", () => Reflect.deleteProperty(Response.prototype, "body")],
+  ["navigator.locks", () => Reflect.deleteProperty(Navigator.prototype, "locks")],
+  ["SharedWorker", () => Reflect.deleteProperty(globalThis, "SharedWorker")],
+  ["AbortSignal.any", () => Reflect.deleteProperty(AbortSignal, "any")],
+];
+
+// spec: S2
+// demand: 11
+test.each(LACKS)("a browser that lacks %s alone chats, and by polls too", async (_, takeAway) => {
+  const chat = fresh("chat");
+  const [visitor, friend] = await Promise.all([Visitor.open({ init: takeAway }), Visitor.open()]);
+  for (const one of [visitor, friend]) {
+    await one.connect({}, { [chat]: {} });
+    await one.joined(chat);
+  }
+  await chatWorks(visitor, friend, chat);
+  await visitor.use("poll");
+  await visitor.connected("poll");
+  await chatWorks(visitor, friend, chat);
+  expect(visitor.uncaught).toEqual([]);
+});
