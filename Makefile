@@ -39,7 +39,7 @@ test-client: sdk
 
 .PHONY: test-browser
 test-browser: sdk ## Drives real pages in Chromium against a real server
-	scripts/setup.sh chromium
+	scripts/setup.sh chromium openssl
 	$(SERVER)
 	cd client-js && npm run test:browser
 
@@ -63,7 +63,7 @@ gauntlet: sdk ## Goes through every proxy, and writes the table of docs/PROXIES.
 
 .PHONY: test-browser-fleet
 test-browser-fleet: sdk ## The same against three nodes on one Redis, behind HAProxy that sends each request to the next
-	scripts/setup.sh redis haproxy chromium
+	scripts/setup.sh redis haproxy chromium openssl
 	$(SERVER)
 	scripts/fleet.sh config/dev.toml npm --prefix client-js run test:browser
 

@@ -247,6 +247,24 @@ test("where streams are cut at an age, each is replaced before that, after two t
   expect(cuts.length).toBe(2);
 });
 
+test("a link that the page itself gives up is no cut, and nothing is replaced for it", async () => {
+  const world = new World();
+  const client = world.connect();
+  await world.advance(500);
+  for (let n = 0; n < 3; n++) {
+    client.use(["websocket"]);
+    await world.advance(6000);
+    client.use(["poll"]);
+    await world.advance(1000);
+  }
+  client.use(["websocket"]);
+  await world.advance(500);
+  const before = world.requests.filter((kind) => kind === "ws").length;
+  await world.advance(60_000);
+  expect(world.requests.filter((kind) => kind === "ws").length).toBe(before);
+  expect(client.evidence.observed.filter(({ outcome }) => outcome === "cut")).toEqual([]);
+});
+
 test("gives up after maxRetries, and says why", async () => {
   const world = new World();
   for (const kind of ["ws", "s", "e", "x"] as const) world.fates[kind] = "refuse";

@@ -122,7 +122,7 @@ async fn no_random_history_of_the_real_system_is_condemned() {
     for seed in seeds {
         rows.push(history(seed).await);
     }
-    let all = Row::sum(&format!("{} random histories of 1 to 3 faults each", rows.len()), &rows);
+    let all = Row::sum(&format!("random: {} histories of 1 to 3 faults each", rows.len()), &rows);
     all.keep();
     all.assert();
 }

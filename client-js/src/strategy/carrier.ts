@@ -304,8 +304,13 @@ export function createCarrier(
       if (link !== host.live && link.reader.link !== session.link) return;
       closeLive();
       if (host.probing?.stage === "attach") return;
-      if (MORE) climb.lost(env.now() - liveAt);
-      if (MORE && !why) evidence.note(link.transport, "cut", env.now() - liveAt);
+      if (MORE) {
+        const livedMs = env.now() - liveAt;
+        // What the page no longer allows it gave up itself.
+        const cut = !why && host.may(link.transport);
+        if (cut) evidence.note(link.transport, "cut", livedMs);
+        climb.lost(livedMs, cut);
+      }
       // Everything may have stalled at once: the first poll has to be answered soon.
       quick = true;
       if (why && retryOf(why.code) !== "no") restart = why;

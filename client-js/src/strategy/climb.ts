@@ -16,7 +16,7 @@ const SOON_MS_MAX = 30_000;
 const OFTEN_MS = 5 * 60_000;
 /** Milliseconds before the next try while another tab proves, at least; at most three times that. */
 const BUSY_MS = 500;
-/** Two links that were lost at an age of at least this, which differs by at most this part, were cut for their age. */
+/** Two links that were cut at an age of at least this, which differs by at most this part, were cut for that age. */
 const CUT_MS = 3000;
 const CUT_PART = 0.2;
 /** The part of that age after which the next link is replaced, and what that grows by each time: networks change. */
@@ -28,8 +28,8 @@ export interface Climb {
   plan(): void;
   /** Runs a round, or joins the one that runs; true where nothing better is left. */
   now(): Promise<boolean>;
-  /** A link that lived `livedMs` was lost: after a healthy life the rounds begin anew. */
-  lost(livedMs: number): void;
+  /** A link that lived `livedMs` was lost, or cut by the network: after a healthy life the rounds begin anew. */
+  lost(livedMs: number, cut: boolean): void;
   /** This link carries the session: it is replaced before the age at which the network cut others. */
   adopted(link: Link): void;
   /** The network is another: so do they. */
@@ -43,8 +43,8 @@ export function createClimb(host: Host): Climb {
   /** The same of the rounds that come soon; none before a link was lost, at that time. */
   let soon = 0;
   let since = -Infinity;
-  /** The age at which the last link was lost, and the one at which a link is replaced, if at any. */
-  let lostMs = 0;
+  /** The age at which the last link was cut, and the one at which a link is replaced, if at any. */
+  let cutMs = 0;
   let rotateMs = 0;
   let busy = false;
   let timer: unknown;
@@ -102,11 +102,13 @@ export function createClimb(host: Host): Climb {
       return running;
     },
     lost: MORE
-      ? (livedMs) => {
-          if (livedMs >= CUT_MS && Math.abs(livedMs - lostMs) <= livedMs * CUT_PART) {
-            rotateMs = Math.min(livedMs, lostMs) * ROTATE_PART;
+      ? (livedMs, cut) => {
+          if (cut) {
+            if (livedMs >= CUT_MS && Math.abs(livedMs - cutMs) <= livedMs * CUT_PART) {
+              rotateMs = Math.min(livedMs, cutMs) * ROTATE_PART;
+            }
+            cutMs = livedMs;
           }
-          lostMs = livedMs;
           if (livedMs < HEALTHY_MS && since > 0) return;
           soon = 0;
           rung = 2;
