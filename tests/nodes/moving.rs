@@ -107,11 +107,7 @@ async fn nothing_is_lost_or_repeated_while_a_session_moves_under_publishes() {
     }
     stop.send(()).unwrap();
     publishing.await.unwrap();
-    let top = servers.publish(&ch, "last").await;
-    client.until(|frame| frame["data"] == "last" || frame["pos"] == top["pos"]).await;
-    while !client.is_settled() {
-        client.next().await;
-    }
+    client.until_top(&servers, &ch).await;
     let taken = servers.metric(TAKEN).await;
     assert!(taken > 5.0, "{taken} moves");
     client.is_quiet();

@@ -89,11 +89,7 @@ async fn a_session_goes_over_every_transport_and_three_nodes_under_publishes() {
         client.publish(&ch, format!("own {n}"));
         client.move_to(Transport::ALL[n % 4]).await;
     }
-    servers.publish(&ch, "last").await;
-    client.until(|frame| frame["data"] == "last").await;
-    while !client.is_settled() {
-        client.next().await;
-    }
+    client.until_top(&servers, &ch).await;
     assert!(servers.metric(TAKEN).await > 5.0);
     assert!(servers.metric("throughline_exchanges_relayed_total").await > 5.0);
     client.is_quiet();
@@ -132,9 +128,7 @@ async fn a_node_that_is_killed_loses_and_repeats_nothing_and_nobody_is_seen_to_l
             let member = client.member.clone();
             client.open_again(&[&ch]).await;
             assert_eq!((client.hello["rebuilt"] == true, &client.member), (true, &member));
-            while !client.is_settled() {
-                client.next().await;
-            }
+            client.settle().await;
             client
         }
     });
@@ -143,9 +137,7 @@ async fn a_node_that_is_killed_loses_and_repeats_nothing_and_nobody_is_seen_to_l
     let mut done = Vec::new();
     for mut client in clients {
         client.event(&ch).await;
-        while client.position(&ch).map(ToString::to_string) != Some(rest.top(&ch).await) {
-            client.next().await;
-        }
+        client.until_top(&rest, &ch).await;
         client.is_quiet();
         done.push(client);
     }
@@ -179,9 +171,7 @@ async fn a_node_that_is_told_to_stop_moves_its_sessions_under_publishes_and_exit
                 // As a balancer does that has seen the node unready.
                 client.goes_to(&other);
             }
-            while !client.is_settled() {
-                client.next().await;
-            }
+            client.settle().await;
             assert_eq!(client.ended, None);
             client
         }
@@ -193,9 +183,7 @@ async fn a_node_that_is_told_to_stop_moves_its_sessions_under_publishes_and_exit
     let mut done = Vec::new();
     for mut client in clients {
         client.call(json!({ "t": "presence", "users": [] })).await;
-        while client.position(&ch).map(ToString::to_string).as_ref() != Some(&top) {
-            client.next().await;
-        }
+        client.until_at(&ch, &top).await;
         client.is_quiet();
         done.push(client);
     }

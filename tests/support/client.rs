@@ -8,6 +8,7 @@ mod carry;
 mod links;
 mod proving;
 mod record;
+mod rest;
 pub mod target;
 mod uplink;
 mod words;
@@ -272,11 +273,6 @@ impl Client {
         self.uplink.unsettled()
     }
 
-    /// Whether every frame up has been applied.
-    pub fn is_settled(&self) -> bool {
-        self.uplink.is_settled()
-    }
-
     /// The highest offset that was delivered of a channel, as a position.
     pub fn position(&self, ch: &str) -> Option<&Position> {
         self.since.get(ch)
@@ -301,11 +297,6 @@ impl Client {
     /// How many session frames it has counted.
     pub fn counted(&self) -> u64 {
         self.count
-    }
-
-    /// In the end: it was given all the time it needed.
-    pub fn is_quiet(&self) {
-        self.record(Record::Quiet { client: self.name.clone() });
     }
 
     /// The next frame of its link is lost on the way, as if a proxy had dropped it.
