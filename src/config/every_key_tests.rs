@@ -53,7 +53,7 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
             table("v = [{ kid = \"a\", alg = \"ES256\", public_key_pem = \"p\" }]")["v"].clone()
         }
         ("api.keys", _) => table("v = [{ name = \"a\", key = \"***\" }]")["v"].clone(),
-        ("session.secret" | "cluster.secret", _) => text("***"),
+        ("session.secret" | "cluster.secret" | "engine.redis.sentinel_password", _) => text("***"),
         ("cluster.advertise", _) => Value::String(format!("node-{step}.internal:7000")),
         ("auth.anonymous_capabilities", _) => table("\"a:*\" = [\"subscribe\", \"history\"]"),
         ("auth.origins", _) => list(&["https://*.a.example", "loopback"]),
@@ -63,6 +63,9 @@ fn another(key: &str, value: &Value, step: usize) -> Value {
             | "auth.audience"
             | "auth.cookie"
             | "engine.redis.ca_file"
+            | "engine.redis.cert_file"
+            | "engine.redis.key_file"
+            | "engine.redis.sentinel_user"
             | "tls.cert_file"
             | "tls.key_file",
             _,

@@ -199,8 +199,14 @@ fn no_error_and_no_printed_configuration_shows_a_secret() {
         assert!(!error.contains("hunter2") && !error.contains("7777"), "{error}");
     }
     let secret = "hunter2, of more than thirty-two bytes";
-    let config = env(&[("THROUGHLINE_SESSION__SECRET", secret)]).unwrap();
+    let config = env(&[
+        ("THROUGHLINE_SESSION__SECRET", secret),
+        ("THROUGHLINE_ENGINE__URL", "redis://user:hunter2@127.0.0.1:6379/0"),
+        ("THROUGHLINE_ENGINE__REDIS__SENTINEL_PASSWORD", "hunter2"),
+    ])
+    .unwrap();
     assert_eq!(config.session.secret.as_ref().unwrap().expose(), secret);
+    assert!(config.engine.url.expose().contains("hunter2"));
     assert!(!format!("{config:?}").contains("hunter2"));
     assert!(!toml::to_string(&config).unwrap().contains("hunter2"));
 }

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod cluster;
+pub mod engine;
 pub mod grants;
 mod layers;
 pub mod limits;
@@ -32,6 +33,7 @@ use crate::protocol::channel::Channel;
 
 use self::access::{Api, Auth};
 use self::cluster::{Cluster, Drain};
+use self::engine::Engine;
 use self::limits::Limits;
 use self::namespaces::Namespace;
 use self::session::Session;
@@ -194,69 +196,6 @@ impl<'de> Deserialize<'de> for AdminListen {
                 serde::de::Error::custom("must be an address and port, \"same\", or \"\" for none")
             }),
         }
-    }
-}
-
-/// Where shared state lives.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Engine {
-    /// `memory:`, the embedded engine of one node; or where Redis is (`redis://`, `rediss://`,
-    /// `redis+sentinel://`, `redis+cluster://`).
-    pub url: String,
-    /// Bounds of the embedded engine.
-    pub memory: Memory,
-    /// How Redis is used.
-    pub redis: Redis,
-}
-
-impl Default for Engine {
-    fn default() -> Self {
-        Self { url: "memory:".to_owned(), memory: Memory::default(), redis: Redis::default() }
-    }
-}
-
-impl Engine {
-    /// Whether the state is this process's own.
-    pub fn is_memory(&self) -> bool {
-        self.url == "memory:"
-    }
-}
-
-/// How Redis is used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Redis {
-    /// What every key begins with.
-    pub prefix: String,
-    /// The certificates of a private certificate authority, as a PEM file; "" for the public ones.
-    pub ca_file: String,
-    /// Replicas that must have an event of a namespace whose durability is "replicated".
-    pub replicas: usize,
-}
-
-impl Default for Redis {
-    fn default() -> Self {
-        Self { prefix: "tl".to_owned(), ca_file: String::new(), replicas: 1 }
-    }
-}
-
-/// Bounds of the embedded engine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Memory {
-    /// Bytes of all logs and states together.
-    #[serde(with = "value::size")]
-    pub log_bytes: usize,
-    /// Channels that are known at once.
-    pub channels: usize,
-    /// Members of all channels together.
-    pub presence_members: usize,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self { log_bytes: 256 << 20, channels: 1_000_000, presence_members: 1_000_000 }
     }
 }
 

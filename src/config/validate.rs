@@ -117,7 +117,7 @@ fn root(config: &Config, check: &mut Check) {
     let schemes = ["redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"];
     let schemes = schemes.iter().chain(&["redis+cluster://", "rediss+cluster://"]);
     let known = config.engine.is_memory()
-        || schemes.into_iter().any(|scheme| config.engine.url.starts_with(scheme));
+        || schemes.into_iter().any(|scheme| config.engine.url.expose().starts_with(scheme));
     let why = "must be \"memory:\" or begin with redis://, rediss://, redis+sentinel:// or redis+cluster://";
     check.must(known, "engine.url", why);
     let redis = &config.engine.redis;

@@ -95,6 +95,12 @@ impl Lease {
         away > 0 && now_ms().saturating_sub(away) < within
     }
 
+    /// Whether the last renewal was refused.
+    fn is_away(&self) -> bool {
+        let away = self.away_ms.load(Ordering::Relaxed);
+        away > 0 && away >= self.renewed_ms.load(Ordering::Relaxed)
+    }
+
     fn retire(&self) {
         let mut names = self.names.write();
         let before = std::mem::replace(&mut names.now, fresh());
@@ -156,8 +162,11 @@ async fn renew_in_turn(gateway: &Arc<Gateway>) {
             gateway.lease.held.store(true, Ordering::Relaxed);
         }
         Err(error) => {
+            let known = gateway.lease.is_away();
             gateway.lease.away_ms.store(now_ms().max(1), Ordering::Relaxed);
-            tracing::warn!(%error, "the node's lease was not renewed");
+            if !known {
+                tracing::warn!(%error, "the node's lease was not renewed");
+            }
         }
     }
     gateway.lease.tried_ms.store(now_ms(), Ordering::Relaxed);

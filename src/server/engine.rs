@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::engine::memory::{MemoryEngine, MemorySettings};
-use crate::engine::redis::{Address, RedisEngine, RedisSettings};
+use crate::engine::redis::{Address, Certificate, RedisEngine, RedisSettings, SentinelLogin};
 use crate::engine::{Deliveries, Engine};
 use crate::telemetry::metrics::Metrics;
 
@@ -36,11 +36,29 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 
 fn address(config: &Config) -> anyhow::Result<Address> {
     let redis = &config.engine.redis;
+    let read = |key: &str, path: &str| -> anyhow::Result<Vec<u8>> {
+        std::fs::read(path).with_context(|| format!("engine.redis.{key}: {path}"))
+    };
     let authority = match redis.ca_file.as_str() {
         "" => None,
-        path => Some(std::fs::read(path).with_context(|| format!("engine.redis.ca_file: {path}"))?),
+        path => Some(read("ca_file", path)?),
     };
-    Ok(Address::parse(&config.engine.url)?.trusting(authority))
+    let certificate = match (&redis.cert_file, &redis.key_file) {
+        (Some(cert), Some(key)) => {
+            Some(Certificate { cert: read("cert_file", cert)?, key: read("key_file", key)? })
+        }
+        (None, None) => None,
+        _ => bail!("engine.redis.cert_file and engine.redis.key_file come together"),
+    };
+    let login = match (&redis.sentinel_user, &redis.sentinel_password) {
+        (user, Some(password)) => {
+            Some(SentinelLogin { user: user.clone(), password: password.clone() })
+        }
+        (None, None) => None,
+        (Some(_), None) => bail!("engine.redis.sentinel_user needs a sentinel_password"),
+    };
+    let address = Address::parse(config.engine.url.expose())?;
+    Ok(address.trusting(authority).showing(certificate).watched_by(login))
 }
 
 /// Builds the engine of `engine.url`.

@@ -26,6 +26,7 @@ use crate::auth::Authenticator;
 use crate::config::cluster::Drain;
 use crate::config::tls::TlsListen;
 use crate::config::{AdminListen, Config};
+use crate::engine::types::Health;
 use crate::gateway::{Gateway, drain, lease, pump};
 use crate::hub::wheel::TURN_MS;
 use crate::telemetry::clock::now_ms;
@@ -225,6 +226,8 @@ async fn renew(gateway: Arc<Gateway>, measure: Measure, stop: CancellationToken)
     renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(renewals.tick()).await.is_some() {
         lease::renew(&gateway).await;
+        let up = gateway.engine.health() == Health::Ready;
+        gateway.metrics.engine_up.set(u64::from(up));
         measure(&gateway.metrics);
     }
 }

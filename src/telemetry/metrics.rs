@@ -106,6 +106,8 @@ metrics! {
     connections_refused: Family<ByRefused, Counter> = "connections_refused", "Connections refused before a request was read, by reason";
     /// Certificates that were read again, by what came of it.
     certificates_read: Family<ByCertificateRead, Counter> = "certificates_read", "Certificates that were read again because they changed, by result";
+    /// Whether the engine could be reached when it was last looked at: 1 or 0.
+    engine_up: Gauge<u64, AtomicU64> = "engine_up", "Whether the engine can be reached: 1 or 0";
     /// Bytes of all logs and states of the embedded engine.
     engine_log_bytes: Gauge<u64, AtomicU64> = "engine_log" [Bytes], "All logs and states of the embedded engine";
     /// Channels that the embedded engine knows, or that this node hears of Redis.

@@ -52,7 +52,7 @@ fn config() -> Config {
     let file = include_str!("../support/suite.toml");
     let mut config = assemble(Some(("suite.toml", file)), [], &Flags::default()).unwrap();
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    config.engine.url = "shared:".to_owned();
+    config.engine.url = "shared:".into();
     config.drain.window = Duration::from_millis(500);
     config
 }

@@ -4,15 +4,14 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
-use throughline::engine::redis::{Address, RedisEngine, RedisSettings};
+use throughline::engine::redis::{Address, Certificate, SentinelLogin};
 use throughline::engine::types::{Delivery, EngineError, Incarnation, PresenceState};
 
 use crate::conformance::Fixture;
 use crate::conformance::fixture::{channel, member};
-use crate::fixture;
+use crate::support::redis::sentinel::Sentinel;
 use crate::support::redis::{Options, Redis, free_port};
+use crate::{fixture, of};
 
 /// What docs/OPERATIONS.md says that the gateway's user needs.
 fn rules() -> String {
@@ -61,8 +60,15 @@ async fn a_wrong_password_is_refused_in_time_and_stores_nothing() {
     assert!(matches!(refused, Err(EngineError::Unavailable)), "{refused:?}");
 }
 
-/// A server with TLS beside its plain port, by a certificate of its own authority.
-fn with_tls() -> (Redis, u16, Vec<u8>) {
+/// What a server with TLS, by a certificate of its own authority, listens on beside its plain port.
+struct Secure {
+    redis: Arc<Redis>,
+    port: u16,
+    own: Certificate,
+}
+
+/// `clients`: whether they must show a certificate.
+fn with_tls(clients: bool) -> Secure {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let name = format!("tls-{:016x}", rand::random::<u64>());
@@ -75,30 +81,51 @@ fn with_tls() -> (Redis, u16, Vec<u8>) {
         .arg("tls-cert-file", cert.to_str().unwrap())
         .arg("tls-key-file", key.to_str().unwrap())
         .arg("tls-ca-cert-file", cert.to_str().unwrap())
-        .arg("tls-auth-clients", "no");
-    let redis = Redis::with(options);
+        .arg("tls-auth-clients", if clients { "yes" } else { "no" });
+    let redis = Arc::new(Redis::with(options));
     (fs::remove_file(&cert), fs::remove_file(&key)).0.unwrap();
-    (redis, port, own.cert.pem().into_bytes())
+    let (cert, key) = (own.cert.pem().into_bytes(), own.signing_key.serialize_pem().into_bytes());
+    Secure { redis, port, own: Certificate { cert, key } }
+}
+
+impl Secure {
+    /// An engine that trusts this authority, and shows this certificate.
+    fn engine(&self, authority: Option<Vec<u8>>, own: Option<Certificate>) -> Fixture {
+        let address = Address::parse(&format!("rediss://localhost:{}/0", self.port)).unwrap();
+        of(address.trusting(authority).showing(own), Arc::clone(&self.redis) as _)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_authority_is_trusted_where_it_is_named_and_only_there() {
-    let (redis, port, authority) = with_tls();
-    let redis = Arc::new(redis);
-    let url = format!("rediss://localhost:{port}/0");
-    let start = |pem: Option<Vec<u8>>| {
-        let (sender, deliveries) = mpsc::channel(1000);
-        let settings = RedisSettings { prefix: "t".to_owned(), ..RedisSettings::default() };
-        let address = Address::parse(&url).unwrap().trusting(pem);
-        let engine = RedisEngine::start(address, &settings, sender).unwrap();
-        let server = Arc::clone(&redis);
-        let advance = move |_: Duration| -> futures::future::BoxFuture<'static, ()> {
-            let server = Arc::clone(&server);
-            Box::pin(async move { drop(server) })
-        };
-        Fixture { engine, deliveries, advance: Box::new(advance) }
-    };
-    works(start(Some(authority))).await;
-    let refused = start(None).engine.top(&channel("chat:a")).await;
+    let server = with_tls(false);
+    works(server.engine(Some(server.own.cert.clone()), None)).await;
+    let refused = server.engine(None, None).engine.top(&channel("chat:a")).await;
     assert!(matches!(refused, Err(EngineError::Unavailable)), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_shown_to_a_server_that_wants_one() {
+    let server = with_tls(true);
+    let authority = Some(server.own.cert.clone());
+    works(server.engine(authority.clone(), Some(server.own.clone()))).await;
+    let refused = server.engine(authority, None).engine.top(&channel("chat:a")).await;
+    assert!(matches!(refused, Err(EngineError::Unavailable)), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_that_want_a_password_get_their_own() {
+    let sentinel = Arc::new(Sentinel::locked(Duration::from_secs(30), "w0rd"));
+    let address = Address::parse(&sentinel.url()).unwrap();
+    let login = |user: Option<&str>, word: &str| {
+        let (user, password) = (user.map(str::to_owned), word.to_owned().into());
+        Some(SentinelLogin { user, password })
+    };
+    let with = |login| of(address.clone().watched_by(login), Arc::clone(&sentinel) as _);
+    works(with(login(None, "w0rd"))).await;
+    works(with(login(Some("default"), "w0rd"))).await;
+    for none in [None, login(None, "guess")] {
+        let refused = with(none).engine.top(&channel("chat:a")).await;
+        assert!(matches!(refused, Err(EngineError::Unavailable)), "{refused:?}");
+    }
 }

@@ -16,6 +16,7 @@ mod access;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod faults;
+mod reasons;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -61,11 +62,16 @@ impl<T> Shared<T> {
 
 /// An engine of its own prefix, which keeps its server alive.
 fn fixture(url: &str, server: Arc<dyn Any + Send + Sync>) -> Fixture {
+    of(Address::parse(url).unwrap(), server)
+}
+
+/// The same of an address with all that is not in its URL.
+fn of(address: Address, server: Arc<dyn Any + Send + Sync>) -> Fixture {
     let (sender, deliveries) = mpsc::channel(100_000);
     let prefix = format!("t{:016x}", rand::random::<u64>());
     let skew = Skew::default();
     let settings = RedisSettings { prefix, skew: skew.clone(), ..RedisSettings::default() };
-    let engine = RedisEngine::start(Address::parse(url).unwrap(), &settings, sender).unwrap();
+    let engine = RedisEngine::start(address, &settings, sender).unwrap();
     let shared: Arc<dyn Engine> = engine;
     let beats = Arc::clone(&shared);
     let advance = move |by: Duration| {

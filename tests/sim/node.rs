@@ -32,7 +32,7 @@ static CONFIG: LazyLock<Arc<Config>> = LazyLock::new(|| {
     let file = Some(("sim.toml", include_str!("sim.toml")));
     let config = assemble(file, [], &Flags::default());
     let mut config = config.unwrap_or_else(|error| panic!("{error}"));
-    config.engine.url = "shared:".to_owned();
+    config.engine.url = "shared:".into();
     Arc::new(config)
 });
 

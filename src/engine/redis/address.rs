@@ -3,10 +3,15 @@
 //! `redis://[user:password@]host:port[/db]`, `redis+sentinel://[…@]host:port,…/master[/db]`,
 //! `redis+cluster://[…@]host:port,…`; `rediss` in place of `redis` is TLS.
 
+use std::fmt;
 use std::time::Duration;
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisError, TlsCertificates};
+use redis::{
+    Client, ClientTlsConfig, ConnectionInfo, IntoConnectionInfo, RedisError, TlsCertificates,
+};
+
+use crate::config::value::Secret;
 
 /// How long what was written may stay unacknowledged (RFC 5482).
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,9 +49,35 @@ pub struct Address {
     pub(super) database: i64,
     tls: bool,
     /// `user:password`, percent-encoded as in the URL.
-    login: Option<String>,
+    login: Option<Secret>,
     /// The certificate authority's certificates as PEM, where it is a private one.
     authority: Option<Vec<u8>>,
+    certificate: Option<Certificate>,
+    sentinel: Option<SentinelLogin>,
+}
+
+/// A certificate to show, and its private key, as PEM.
+#[derive(Clone)]
+pub struct Certificate {
+    /// The certificate, and those between it and the authority's.
+    pub cert: Vec<u8>,
+    /// Its private key.
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Certificate")
+    }
+}
+
+/// The login at Sentinels.
+#[derive(Debug, Clone)]
+pub struct SentinelLogin {
+    /// The default user if absent.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Secret,
 }
 
 impl Address {
@@ -66,7 +97,7 @@ impl Address {
             _ => return Err(bad("the scheme is none of redis, redis+sentinel, redis+cluster")),
         };
         let (login, rest) = match rest.rsplit_once('@') {
-            Some((login, rest)) => (Some(login.to_owned()), rest),
+            Some((login, rest)) => (Some(Secret::from(login.to_owned())), rest),
             None => (None, rest),
         };
         let mut path = rest.split('/');
@@ -92,7 +123,9 @@ impl Address {
             return Err(bad("several hosts are for redis+sentinel and redis+cluster"));
         }
         let master = master.to_owned();
-        let address = Self { mode, hosts, master, database, tls, login, authority: None };
+        let (authority, certificate, sentinel) = (None, None, None);
+        let address =
+            Self { mode, hosts, master, database, tls, login, authority, certificate, sentinel };
         for host in &address.hosts {
             address.client(host)?;
         }
@@ -106,30 +139,55 @@ impl Address {
         self
     }
 
+    /// The same, showing servers and Sentinels a certificate.
+    #[must_use]
+    pub fn showing(mut self, certificate: Option<Certificate>) -> Self {
+        self.certificate = certificate;
+        self
+    }
+
+    /// The same, with a login at the Sentinels.
+    #[must_use]
+    pub fn watched_by(mut self, sentinel: Option<SentinelLogin>) -> Self {
+        self.sentinel = sentinel;
+        self
+    }
+
     /// A client of the server at `host:port`.
     pub(super) fn client(&self, host: &str) -> Result<Client, RedisError> {
-        let login = self.login.as_deref().map_or(String::new(), |login| format!("{login}@"));
-        self.open(&format!("{login}{host}/{}?protocol=resp3", self.database))
+        let login = self.login.as_ref().map(|login| format!("{}@", login.expose()));
+        let login = login.unwrap_or_default();
+        self.open(self.info(&format!("{login}{host}/{}?protocol=resp3", self.database))?)
     }
 
-    /// A client of the Sentinel at `host:port`, which has no databases and no login of ours.
+    /// A client of the Sentinel at `host:port`, which has no databases and a login of its own.
     pub(super) fn sentinel(&self, host: &str) -> Result<Client, RedisError> {
-        self.open(host)
+        let info = self.info(host)?;
+        let Some(login) = &self.sentinel else { return self.open(info) };
+        let mut settings = info.redis_settings().clone().set_password(login.password.expose());
+        if let Some(user) = &login.user {
+            settings = settings.set_username(user);
+        }
+        self.open(info.set_redis_settings(settings))
     }
 
-    fn open(&self, rest: &str) -> Result<Client, RedisError> {
+    fn info(&self, rest: &str) -> Result<ConnectionInfo, RedisError> {
         let scheme = if self.tls { "rediss" } else { "redis" };
         let info = format!("{scheme}://{rest}").into_connection_info()?;
-        let info = info.set_tcp_settings(tcp());
-        match &self.authority {
-            Some(pem) if self.tls => trust(info, pem.clone()),
-            Some(_) | None => Client::open(info),
-        }
+        Ok(info.set_tcp_settings(tcp()))
     }
-}
 
-fn trust(info: ConnectionInfo, pem: Vec<u8>) -> Result<Client, RedisError> {
-    Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(pem) })
+    fn open(&self, info: ConnectionInfo) -> Result<Client, RedisError> {
+        if !self.tls || (self.authority.is_none() && self.certificate.is_none()) {
+            return Client::open(info);
+        }
+        let client_tls = self.certificate.as_ref().map(|own| ClientTlsConfig {
+            client_cert: own.cert.clone(),
+            client_key: own.key.clone(),
+        });
+        let root_cert = self.authority.clone();
+        Client::build_with_tls(info, TlsCertificates { client_tls, root_cert })
+    }
 }
 
 fn tcp() -> TcpSettings {
@@ -163,7 +221,8 @@ mod tests {
         let many = Address::parse("redis+sentinel://u:p%40x@a:26379,b/main/2").unwrap();
         assert_eq!((many.mode, &*many.master, many.database), (Mode::Sentinel, "main", 2));
         assert_eq!(many.hosts, ["a:26379", "b:6379"]);
-        assert_eq!(many.login.as_deref(), Some("u:p%40x"));
+        assert_eq!(many.login.as_ref().map(Secret::expose), Some("u:p%40x"));
+        assert!(!format!("{many:?}").contains("p%40x"));
         let cluster = Address::parse("rediss+cluster://[::1]:7000,b:7001").unwrap();
         assert_eq!((cluster.mode, cluster.tls), (Mode::Cluster, true));
         assert_eq!(cluster.hosts, ["[::1]:7000", "b:7001"]);

@@ -10,6 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::address::Address;
+use super::fitness::Fitness;
+use super::outage::Outage;
 
 /// How long a connection may take to be made, and each step on the way there.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -63,26 +65,31 @@ fn addr(client: &Client) -> String {
     client.get_connection_info().addr().to_string()
 }
 
-/// `host:port` of the master, by the first Sentinel that answers.
+/// `host:port` of the master, by the first Sentinel that names it. The error is that of the last.
 async fn master(address: &Address) -> Result<String, RedisError> {
-    let mut last = (ErrorKind::MasterNameNotFoundBySentinel, "no Sentinel").into();
+    let kind = ErrorKind::MasterNameNotFoundBySentinel;
+    let mut last = (kind, "no Sentinel").into();
     for sentinel in &address.hosts {
-        match timeout(CONNECT, ask(address, sentinel)).await {
-            Ok(Ok(found)) => return Ok(found),
-            Ok(Err(error)) => last = error,
-            Err(_) => {}
-        }
+        let why = match timeout(CONNECT, ask(address, sentinel)).await {
+            Ok(Ok(Some(found))) => return Ok(found),
+            Ok(Ok(None)) => format!("{sentinel} knows no master {}", address.master),
+            Ok(Err(error)) => format!("{sentinel}: {error}"),
+            Err(_) => format!("{sentinel}: no answer"),
+        };
+        last = (kind, "Sentinel", why).into();
     }
     Err(last)
 }
 
-async fn ask(address: &Address, sentinel: &str) -> Result<String, RedisError> {
+async fn ask(address: &Address, sentinel: &str) -> Result<Option<String>, RedisError> {
     let client = address.sentinel(sentinel)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let mut asked = cmd("SENTINEL");
     asked.arg("GET-MASTER-ADDR-BY-NAME").arg(&address.master);
-    let (host, port): (String, u16) = asked.query_async(&mut connection).await?;
-    Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+    let found: Option<(String, u16)> = asked.query_async(&mut connection).await?;
+    Ok(found.map(|(host, port)| {
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }))
 }
 
 /// What every connection of ours is made with.
@@ -127,11 +134,13 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn open(finder: Arc<Finder>) -> Self {
+    /// `cluster`: whether the server must be part of a Cluster; else it must not.
+    pub(super) fn open(finder: Arc<Finder>, cluster: bool, outage: Outage) -> Self {
         let (state, now) = watch::channel(None);
         let (broken, reports) = mpsc::channel(16);
         let reached = Arc::new(AtomicBool::new(false));
-        tokio::spawn(keep(finder, state, reports, Arc::clone(&reached)));
+        let kept = Kept { finder, cluster, outage, advised: None };
+        tokio::spawn(kept.keep(state, reports, Arc::clone(&reached)));
         Self { now, broken, reached }
     }
 
@@ -158,31 +167,61 @@ impl Line {
     }
 }
 
-async fn keep(
+/// What the task of a line has.
+struct Kept {
     finder: Arc<Finder>,
-    state: watch::Sender<Option<Conn>>,
-    mut reports: mpsc::Receiver<u64>,
-    reached: Arc<AtomicBool>,
-) {
-    let (settings, mut number, mut delay) = (settings(), 0, BACKOFF.0);
-    while !state.is_closed() {
-        match connect(&finder, &settings).await {
-            Ok((client, connection)) => {
-                number += 1;
-                delay = BACKOFF.0;
-                let conn = Conn { number, connection };
-                reached.store(true, Relaxed);
-                state.send_replace(Some(conn.clone()));
-                watch_over(conn, (&finder, &client), &state, &mut reports).await;
-                state.send_replace(None);
+    cluster: bool,
+    outage: Outage,
+    /// What was advised last.
+    advised: Option<String>,
+}
+
+impl Kept {
+    async fn keep(
+        mut self,
+        state: watch::Sender<Option<Conn>>,
+        mut reports: mpsc::Receiver<u64>,
+        reached: Arc<AtomicBool>,
+    ) {
+        let (settings, mut number, mut delay) = (settings(), 0, BACKOFF.0);
+        while !state.is_closed() {
+            match self.fit(&settings).await {
+                Ok((client, connection)) => {
+                    number += 1;
+                    delay = BACKOFF.0;
+                    self.outage.is_over();
+                    let conn = Conn { number, connection };
+                    reached.store(true, Relaxed);
+                    state.send_replace(Some(conn.clone()));
+                    watch_over(conn, (&self.finder, &client), &state, &mut reports).await;
+                    state.send_replace(None);
+                }
+                Err(error) => self.outage.goes_on(&error),
             }
-            Err(error) => tracing::debug!(%error, "Redis was not reached"),
+            tokio::select! {
+                () = sleep(delay.mul_f64(rand::random_range(0.5..1.0))) => {}
+                () = state.closed() => {}
+            }
+            delay = (delay * 2).min(BACKOFF.1);
         }
-        tokio::select! {
-            () = sleep(delay.mul_f64(rand::random_range(0.5..1.0))) => {}
-            () = state.closed() => {}
+    }
+
+    /// Makes one connection, to a server that can be used.
+    async fn fit(
+        &mut self,
+        settings: &AsyncConnectionConfig,
+    ) -> Result<(Client, MultiplexedConnection), RedisError> {
+        let (client, mut connection) = connect(&self.finder, settings).await?;
+        let fitness = Fitness::ask(&mut connection).await?;
+        fitness.check(self.cluster)?;
+        let advice = fitness.advice();
+        if advice != self.advised {
+            if let Some(advice) = &advice {
+                tracing::warn!(server = %addr(&client), "{advice}");
+            }
+            self.advised = advice;
         }
-        delay = (delay * 2).min(BACKOFF.1);
+        Ok((client, connection))
     }
 }
 

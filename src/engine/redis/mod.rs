@@ -9,10 +9,12 @@ mod address;
 mod backplane;
 mod call;
 mod failure;
+mod fitness;
 mod keys;
 mod lease;
 mod line;
 mod log;
+mod outage;
 mod presence;
 mod reply;
 mod route;
@@ -36,7 +38,7 @@ use super::types::{
 };
 use super::{Engine, Op};
 
-pub use self::address::{Address, BadAddress};
+pub use self::address::{Address, BadAddress, Certificate, SentinelLogin};
 use self::backplane::Backplane;
 use self::call::Caller;
 use self::keys::Keys;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, interval, timeout};
 use super::address::{Address, Mode};
 use super::keys::{PARTITIONS, slot};
 use super::line::{Finder, Line};
+use super::outage::Outage;
 
 /// Between two looks at the map of a Cluster.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -28,19 +29,23 @@ pub(super) struct Server {
     pub(super) line: Line,
     /// For WAIT, which does; made when it is first wanted.
     waiting: Mutex<Option<Arc<Line>>>,
+    cluster: bool,
 }
 
 impl Server {
-    fn new(name: &str, finder: Finder) -> Arc<Self> {
-        let finder = Arc::new(finder);
-        let line = Line::open(Arc::clone(&finder));
-        Arc::new(Self { name: name.into(), finder, line, waiting: Mutex::new(None) })
+    fn new(name: &str, finder: Finder, cluster: bool) -> Arc<Self> {
+        let (finder, name) = (Arc::new(finder), Arc::from(name));
+        let line = Line::open(Arc::clone(&finder), cluster, Outage::new(&name, "commands"));
+        Arc::new(Self { name, finder, line, waiting: Mutex::new(None), cluster })
     }
 
     /// The line on which WAIT may block.
     pub(super) fn waiting(&self) -> Arc<Line> {
-        let mut waiting = self.waiting.lock();
-        Arc::clone(waiting.get_or_insert_with(|| Arc::new(Line::open(Arc::clone(&self.finder)))))
+        let open = || {
+            let outage = Outage::new(&self.name, "replicated publishes");
+            Arc::new(Line::open(Arc::clone(&self.finder), self.cluster, outage))
+        };
+        Arc::clone(self.waiting.lock().get_or_insert_with(open))
     }
 }
 
@@ -59,10 +64,10 @@ pub(super) struct Router {
 impl Router {
     pub(super) fn new(address: Address) -> Result<Arc<Self>, RedisError> {
         let first = match address.mode {
-            Mode::Sentinel => Server::new(&address.master, Finder::Master(address.clone())),
-            Mode::Single | Mode::Cluster => {
+            Mode::Sentinel => Server::new(&address.master, Finder::Master(address.clone()), false),
+            mode => {
                 let host = address.hosts.first().map_or("", String::as_str);
-                Server::new(host, Finder::At(address.client(host)?))
+                Server::new(host, Finder::At(address.client(host)?), mode == Mode::Cluster)
             }
         };
         let table = vec![Arc::clone(&first); usize::from(PARTITIONS)];
@@ -117,7 +122,7 @@ impl Router {
             return Some(Arc::clone(server));
         }
         let client = self.address.client(name).ok()?;
-        let server = Server::new(name, Finder::At(client));
+        let server = Server::new(name, Finder::At(client), self.is_cluster());
         servers.insert(Arc::clone(&server.name), Arc::clone(&server));
         Some(server)
     }

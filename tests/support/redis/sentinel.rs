@@ -18,6 +18,7 @@ pub struct Sentinel {
     /// The server that is the master at first, and its replica.
     pub servers: [Redis; 2],
     watchers: Vec<Watcher>,
+    lock: Option<&'static str>,
 }
 
 /// What the sentinels, and the replica, log in with at servers that let nobody in without: other
@@ -59,24 +60,33 @@ impl Sentinel {
         let master = Redis::with(options.clone());
         let replica = Redis::with(options.replica_of("127.0.0.1", master.port()));
         replica.wait_in_sync();
-        Self::watching(down_after, master, replica, Some((WATCH, WORD)))
+        Self::watching(down_after, master, replica, (Some((WATCH, WORD)), None))
+    }
+
+    /// Starts it with sentinels that let nobody in without this password.
+    pub fn locked(down_after: Duration, word: &'static str) -> Self {
+        let master = Redis::start();
+        let replica = Redis::with(Options::new().replica_of("127.0.0.1", master.port()));
+        replica.wait_in_sync();
+        Self::watching(down_after, master, replica, (None, Some(word)))
     }
 
     /// Starts the trio over a master and its replica, which it can reach.
     pub fn over(down_after: Duration, master: Redis, replica: Redis) -> Self {
-        Self::watching(down_after, master, replica, None)
+        Self::watching(down_after, master, replica, (None, None))
     }
 
+    /// What the sentinels log in with at the servers, and what others do at the sentinels.
     fn watching(
         down_after: Duration,
         master: Redis,
         replica: Redis,
-        login: Option<(&str, &str)>,
+        (login, lock): (Option<(&str, &str)>, Option<&'static str>),
     ) -> Self {
         let name = "main".to_owned();
-        let watch = |_| watcher(&name, master.port(), down_after, login);
+        let watch = |_| watcher(&name, master.port(), down_after, (login, lock));
         let watchers = (0..SENTINELS).map(watch).collect();
-        let sentinel = Self { name, servers: [master, replica], watchers };
+        let sentinel = Self { name, servers: [master, replica], watchers, lock };
         wait::until_now("the sentinels know each other and the replica", || sentinel.is_whole());
         sentinel
     }
@@ -160,6 +170,9 @@ impl Sentinel {
     fn ask(&self, index: usize, args: &[&str]) -> String {
         let port = self.watchers[index].port.to_string();
         let mut command = Command::new("redis-cli");
+        if let Some(word) = self.lock {
+            command.env("REDISCLI_AUTH", word);
+        }
         command.args(["-h", "127.0.0.1", "-p", &port, "SENTINEL"]).args(args);
         let output = command.output().expect("redis-cli is installed");
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
@@ -174,7 +187,12 @@ impl Drop for Sentinel {
     }
 }
 
-fn watcher(name: &str, master: u16, down_after: Duration, login: Option<(&str, &str)>) -> Watcher {
+fn watcher(
+    name: &str,
+    master: u16,
+    down_after: Duration,
+    (login, lock): (Option<(&str, &str)>, Option<&str>),
+) -> Watcher {
     let folder = process::folder("sentinel");
     let file = folder.join("sentinel.conf");
     let (port, process) = free_port(|port| {
@@ -183,11 +201,13 @@ fn watcher(name: &str, master: u16, down_after: Duration, login: Option<(&str, &
             format!("sentinel auth-user {name} {user}\nsentinel auth-pass {name} {word}\n")
         });
         let login = login.unwrap_or_default();
+        let lock = lock.map(|word| format!("requirepass {word}\nsentinel sentinel-pass {word}\n"));
+        let lock = lock.unwrap_or_default();
         let config = format!(
             "bind 127.0.0.1\nport {port}\ndir \"{}\"\n\
              sentinel monitor {name} 127.0.0.1 {master} 2\n\
              sentinel down-after-milliseconds {name} {down_after}\n\
-             sentinel failover-timeout {name} 5000\n{login}",
+             sentinel failover-timeout {name} 5000\n{login}{lock}",
             folder.display()
         );
         std::fs::write(&file, config).expect("a configuration file");

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
+use crate::engine::redis::outage::Outage;
 use crate::engine::redis::route::Server;
 use crate::engine::types::{Delivery, EngineError, Event};
 use crate::protocol::channel::Channel;
@@ -35,19 +36,20 @@ struct Broken(&'static str);
 
 /// Carries what one server broadcasts, over one connection after the other.
 pub(super) async fn carry(shared: Arc<Shared>, server: Arc<Server>, look: Arc<Notify>) {
-    let mut delay = BACKOFF.0;
-    let mut known = None;
+    let (mut delay, mut known) = (BACKOFF.0, None);
+    let mut outage = Outage::new(&server.name, "backplane");
     loop {
         match Wire::open(&server.finder, shared.store.caller.router.is_cluster()).await {
             Ok(wire) => {
                 delay = BACKOFF.0;
+                outage.is_over();
                 let mut link = Carried::new(&shared, &server, &look, wire, known.take());
                 let Broken(why) = link.run().await;
                 known = link.known;
                 shared.breaks.fetch_add(1, Relaxed);
                 tracing::info!(server = %server.name, why, "a link to the backplane broke");
             }
-            Err(error) => tracing::debug!(%error, "the backplane was not reached"),
+            Err(error) => outage.goes_on(&error),
         }
         sleep(delay.mul_f64(rand::random_range(0.5..1.0))).await;
         delay = (delay * 2).min(BACKOFF.1);
