@@ -4,6 +4,7 @@ pub mod engine;
 
 mod admin;
 mod cluster;
+mod descriptors;
 mod http2;
 mod listener;
 mod patience;
@@ -73,7 +74,8 @@ pub struct Node {
 }
 
 impl Node {
-    async fn start(config: Config) -> anyhow::Result<Self> {
+    async fn start(mut config: Config) -> anyhow::Result<Self> {
+        descriptors::fit(&mut config.limits);
         let config = Arc::new(config);
         let built = engine::build(&config)?;
         Self::with(config, built).await
