@@ -275,6 +275,8 @@ async fn a_missing_lease_proves_nothing_after_a_loss_of_data() {
     it.advance(Duration::from_secs(9)).await;
     assert_eq!(it.engine.node(&incarnation("other")).await.unwrap(), NodeStatus::Dead);
     redis.cli(&["FLUSHALL"]);
+    // Nor before this node has noticed it.
+    assert_eq!(it.engine.node(&incarnation("other")).await.unwrap(), NodeStatus::Unknown);
     it.engine.renew(&incarnation("one"), None).await.unwrap();
     assert_eq!(it.engine.node(&incarnation("other")).await.unwrap(), NodeStatus::Unknown);
     it.advance(Duration::from_secs(9)).await;

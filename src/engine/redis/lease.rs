@@ -37,10 +37,18 @@ impl Steady {
         *self.0.lock() = None;
     }
 
-    fn proves_absence(&self, now: WallMs) -> bool {
+    /// Whether it proves something that this data has no lease: data that came since the last renewal
+    /// has none of those that were lost.
+    fn proves_absence(&self, mark: &str, now: WallMs) -> bool {
         let since = self.0.lock();
-        since.as_ref().is_some_and(|(_, since)| now.saturating_sub(*since) >= millis(LEASE))
+        let lasts = |since: WallMs| now.saturating_sub(since) >= millis(LEASE);
+        since.as_ref().is_some_and(|(known, since)| known == mark && lasts(*since))
     }
+}
+
+/// The server's generation and the mark of its data.
+fn mark(reply: &mut Reply) -> Result<String, EngineError> {
+    Ok(format!("{} {}", reply.text()?, reply.text()?))
 }
 
 impl Store {
@@ -62,7 +70,7 @@ impl Store {
             return Err(EngineError::Conflict { top: None });
         }
         let (late, now) = (reply.text()? == "1", reply.number()?);
-        self.steady.seen(format!("{} {}", reply.text()?, reply.text()?), now);
+        self.steady.seen(mark(&mut reply)?, now);
         while reply.left() > 0 {
             let lapsed = Incarnation(reply.text()?.into());
             // What is not done now is done by the next renewal, of whichever node.
@@ -88,14 +96,15 @@ impl Store {
         &self,
         incarnation: &Incarnation,
     ) -> Result<NodeStatus, EngineError> {
-        let keys = self.keys.leases().into_iter().take(2).collect::<Vec<_>>();
-        let call = Call::new(&NODE, LEASES, keys).arg(self.skew()).arg(&*incarnation.0);
+        let call =
+            Call::new(&NODE, LEASES, self.keys.leases()).arg(self.skew()).arg(&*incarnation.0);
         let mut reply = Reply::of(self.caller.run(call).await?)?;
         let (alive, address, now) = (reply.text()? == "1", reply.text()?, reply.number()?);
+        let mark = mark(&mut reply)?;
         Ok(if alive {
             let address = Some(address).filter(|address| !address.is_empty());
             NodeStatus::Alive { address: address.map(Arc::from) }
-        } else if self.steady.proves_absence(now) {
+        } else if self.steady.proves_absence(&mark, now) {
             NodeStatus::Dead
         } else {
             NodeStatus::Unknown
