@@ -1,7 +1,7 @@
 //! After the store may have lost changes of presence (a restart, a failover): the members of this node
 //! are listed again, and what is listed of this node beside them is withdrawn (contract R1, R5).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ const AT_ONCE: usize = 64;
 /// Brings presence and this node into line; returns when that is done, or the node goes.
 pub(super) async fn audit(gateway: Arc<Gateway>) {
     let _turn = gateway.audits.lock().await;
+    // Below that of whoever comes from here on.
+    let fence = first_fence();
     let drivers = futures::stream::iter(gateway.registry.all());
     drivers.for_each_concurrent(AT_ONCE, list_again).await;
     // Who could not come back meanwhile has its grace, and leaves in order after it; and who watches has
@@ -35,7 +37,7 @@ pub(super) async fn audit(gateway: Arc<Gateway>) {
     while gateway.lease.was_away(grace) && !gateway.is_draining() {
         sleep(LOOK).await;
     }
-    withdraw(&gateway).await;
+    withdraw(&gateway, fence).await;
 }
 
 /// Lists the member again wherever it is one, telling nobody.
@@ -60,28 +62,17 @@ fn places(driver: &Driver) -> Vec<(Channel, bool)> {
         .collect()
 }
 
-fn is_member(driver: &Driver, channel: &Channel) -> bool {
-    places(driver).iter().any(|(place, _)| place == channel)
-}
-
-/// Takes off the lists what this node does not hold.
-async fn withdraw(gateway: &Arc<Gateway>) {
+/// Takes off the lists what this node does not hold, and did not when the audit began, with `fence`.
+async fn withdraw(gateway: &Arc<Gateway>, fence: u64) {
     let of = gateway.incarnation();
-    // Who comes later comes with a higher fence.
-    let fence = first_fence();
-    let drivers = gateway.registry.all().into_iter();
-    let here: HashMap<_, _> = drivers.map(|driver| (driver.member.clone(), driver)).collect();
+    let here = Here::of(gateway);
     let mut part = 0;
     while !gateway.is_draining() && of == gateway.incarnation() {
         match gateway.engine.asserted(&of, part).await {
             Ok(None) => return,
             Ok(Some(entries)) => {
                 let gone = entries.into_iter().filter_map(|(channel, member)| {
-                    let fence = match here.get(&member) {
-                        Some(driver) if is_member(driver, &channel) => return None,
-                        Some(driver) => driver.next_fence(),
-                        None => fence,
-                    };
+                    let fence = here.gone(&channel, &member, fence)?;
                     Some((channel, member, fence))
                 });
                 futures::stream::iter(gone)
@@ -92,6 +83,38 @@ async fn withdraw(gateway: &Arc<Gateway>) {
             // It is read again once the store is there.
             Err(_) => sleep(LOOK).await,
         }
+    }
+}
+
+/// Whom this node answers for in presence.
+struct Here {
+    sessions: HashMap<MemberId, Arc<Driver>>,
+    /// They are just coming, or have left and are looked after.
+    moving: HashSet<MemberId>,
+}
+
+impl Here {
+    fn of(gateway: &Gateway) -> Self {
+        // Who comes is here before it is no longer coming; who leaves is looked after before it is
+        // gone, and until it has come back.
+        let mut moving: HashSet<_> = gateway.watched.members().collect();
+        let coming = gateway.arriving.lock().clone();
+        let member = |session| gateway.auth.tickets().member_id(session).ok();
+        moving.extend(coming.into_iter().filter_map(member).map(|id| MemberId(id.into())));
+        let drivers = gateway.registry.all().into_iter();
+        let sessions = drivers.map(|driver| (driver.member.clone(), driver)).collect();
+        moving.extend(gateway.watched.members());
+        Self { sessions, moving }
+    }
+
+    /// The fence with which a member leaves a channel that it is not in; nothing where it stays.
+    fn gone(&self, channel: &Channel, member: &MemberId, fence: u64) -> Option<u64> {
+        let Some(driver) = self.sessions.get(member) else {
+            return (!self.moving.contains(member)).then_some(fence);
+        };
+        // Below that of a join which comes between.
+        let fence = driver.next_fence();
+        (!driver.with(|session| session.may_be_in(channel))).then_some(fence)
     }
 }
 

@@ -2,9 +2,11 @@
 //! anew by then, under a higher fence; where none has, the member leaves in its time, though the
 //! session is nowhere (contract R1).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::engine::types::{EngineError, MemberId};
@@ -17,6 +19,30 @@ use super::{Gateway, parking};
 
 /// Between two tries while the engine is away.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// Members whose sessions have left this node and are looked after; how often each.
+#[derive(Debug, Default)]
+pub(super) struct Watched(Mutex<HashMap<MemberId, usize>>);
+
+impl Watched {
+    pub(super) fn members(&self) -> impl Iterator<Item = MemberId> {
+        self.0.lock().keys().cloned().collect::<Vec<_>>().into_iter()
+    }
+
+    fn begin(&self, member: &MemberId) {
+        *self.0.lock().entry(member.clone()).or_default() += 1;
+    }
+
+    fn end(&self, member: &MemberId) {
+        let mut watched = self.0.lock();
+        if let Some(count) = watched.get_mut(member) {
+            *count -= 1;
+            if *count == 0 {
+                watched.remove(member);
+            }
+        }
+    }
+}
 
 /// A session that was here.
 #[derive(Debug)]
@@ -41,16 +67,15 @@ impl Left {
     /// Looks after it once its grace is over. The end of the node does not wait for that: then the
     /// members go with its lease.
     pub(super) fn watch(self, gateway: &Arc<Gateway>) {
+        gateway.watched.begin(&self.member);
         let node = Arc::clone(gateway);
         tokio::spawn(async move {
             sleep(Duration::from_millis(node.settings.grace)).await;
             let until = Instant::now() + Duration::from_millis(node.settings.window);
-            while Instant::now() < until && !node.is_draining() {
-                if self.is_settled(&node).await {
-                    return;
-                }
+            while Instant::now() < until && !node.is_draining() && !self.is_settled(&node).await {
                 sleep(AGAIN).await;
             }
+            node.watched.end(&self.member);
         });
     }
 

@@ -72,6 +72,7 @@ use self::driver::Driver;
 use self::endings::Endings;
 use self::interest::Interest;
 use self::lease::Lease;
+use self::leftover::Watched;
 use self::peers::Peers;
 use self::snapshots::Snapshots;
 use self::users::Users;
@@ -94,6 +95,8 @@ pub struct Gateway {
     moves: Notify,
     /// Sessions that are just coming: they are this node's, and not yet in the registry.
     arriving: Mutex<HashSet<u128>>,
+    /// Members of sessions that have left it, and that it looks after.
+    watched: Watched,
     candidates: Candidates,
     settings: Arc<Settings>,
     registry: Registry<Driver>,
@@ -133,6 +136,7 @@ impl Gateway {
             control: Control::default(),
             moves: Notify::new(),
             arriving: Mutex::default(),
+            watched: Watched::default(),
             candidates: Candidates::default(),
             registry: Registry::default(),
             fanout,

@@ -90,6 +90,7 @@ pub(super) async fn here_for(
         return Some(driver);
     }
     tracing::info!(member = %driver.member.0, "a session went on at another node");
+    driver.leftover().watch(gateway);
     driver.depart();
     gateway.moves.notify_waiters();
     None

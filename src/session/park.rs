@@ -240,6 +240,12 @@ impl Session {
         self.outbox.drop_unread();
     }
 
+    /// Whether presence may list the session in a channel by right: it is a member, or is about to be.
+    pub fn may_be_in(&self, channel: &Channel) -> bool {
+        let is_in = |sub: &Sub| sub.is_pending() || (sub.member && self.present);
+        self.listed || self.subs.of_channel(channel).is_some_and(is_in)
+    }
+
     /// What a taker must do before the first input: list the session in presence again.
     pub fn reassert(&self) -> Vec<Effect> {
         let members = self.subs.iter().filter(|sub| sub.member && self.present);

@@ -57,6 +57,16 @@ async fn sees_leave(watcher: &mut Client, member: &str) -> bool {
     false
 }
 
+/// Reads for so long; whether this member is seen to leave.
+async fn saw_leave(watcher: &mut Client, member: &str, time: Duration) -> bool {
+    let (began, mut left) = (tokio::time::Instant::now(), false);
+    while began.elapsed() < time {
+        let frame = watcher.next_within(Duration::from_millis(100)).await.unwrap_or_default();
+        left |= text(&frame, "t") == "leave" && frame["id"] == member;
+    }
+    left
+}
+
 fn session_of(fleet: &Fleet, client: &Client) -> String {
     let node = fleet.node(0).unwrap();
     let ticket = node.gateway.auth.tickets().open_session(client.ticket()).unwrap();
@@ -215,4 +225,49 @@ async fn a_session_that_two_nodes_take_is_noticed() {
         let owners = owners(Some(Mutant::TakesOverWithoutTheCompare), seed).await;
         assert_eq!(owners, 2, "seed {seed}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_comes_while_its_node_withdraws_what_it_does_not_hold_is_not_seen_to_leave()
+{
+    // spec: R3, R5
+    for step in 0..30 {
+        let began = tokio::time::Instant::now();
+        let fleet = fleet_of(2, None, step).await;
+        let mut watcher = open(&fleet, 1, "watcher").await;
+        let mut client = open(&fleet, 0, "user").await;
+        fleet.store.lock().flush();
+        // A probe finds it 2 s after the start; a grace of 20 s later nodes withdraw what they do not
+        // hold. The session comes then, a little earlier or later each time.
+        while began.elapsed() < Duration::from_millis(21_960 + 2 * step) {
+            client.next_within(Duration::from_millis(1)).await;
+        }
+        client.goes_to(Target::Wires(Net::to(&fleet, 1)));
+        client.move_to(Transport::WebSocket).await;
+        goes_on(&mut client).await;
+        let left = saw_leave(&mut watcher, &client.member, Duration::from_secs(2)).await;
+        assert!(!left, "step {step}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_on_its_way_while_its_node_withdraws_what_it_does_not_hold_is_not_seen_to_leave()
+ {
+    // spec: R3, R5
+    let began = tokio::time::Instant::now();
+    let fleet = fleet(2).await;
+    let mut watcher = open(&fleet, 1, "watcher").await;
+    let mut client = open(&fleet, 0, "user").await;
+    fleet.store.lock().flush();
+    while began.elapsed() < Duration::from_secs(21) {
+        client.next_within(Duration::from_millis(1)).await;
+    }
+    client.cut();
+    let park = Question::Park(session_of(&fleet, &client), client.link() + 1);
+    peers::answer(&fleet.node(0).unwrap().gateway, park).await;
+    // Its node withdraws what it does not hold meanwhile.
+    assert!(!saw_leave(&mut watcher, &client.member, Duration::from_secs(3)).await);
+    client.goes_to(Target::Wires(Net::to(&fleet, 1)));
+    goes_on(&mut client).await;
+    assert!(!saw_leave(&mut watcher, &client.member, Duration::from_secs(30)).await);
 }

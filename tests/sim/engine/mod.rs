@@ -25,6 +25,9 @@ pub(crate) use self::access::Access;
 use self::backplane::Backplane;
 use crate::store::{LEASE_MS, Store};
 
+/// Into how many parts channels are divided.
+const PARTS: u16 = 32;
+
 /// The engine of one node.
 pub(crate) struct SimEngine {
     access: Arc<Access>,
@@ -61,8 +64,9 @@ impl SimEngine {
         Box::pin(async move { self.access.call(act).await.map_err(|_| EngineError::Unavailable) })
     }
 
-    fn proves_absence(&self) -> bool {
-        self.steady.lock().is_some_and(|(_, since)| now_ms() - since >= LEASE_MS)
+    fn proves_absence(&self, mark: u64) -> bool {
+        let lasts = |since| now_ms() - since >= LEASE_MS;
+        self.steady.lock().is_some_and(|(known, since)| known == mark && lasts(since))
     }
 
     fn renewed(&self, mark: Result<u64, ()>) {
@@ -153,7 +157,7 @@ impl Engine for SimEngine {
         part: u16,
     ) -> Op<'a, Option<Vec<(Channel, MemberId)>>> {
         let incarnation = incarnation.clone();
-        self.read(move |store| (part == 0).then(|| store.asserted(&incarnation)))
+        self.read(move |store| (part < PARTS).then(|| store.asserted(&incarnation, part, PARTS)))
     }
 
     fn members<'a>(&'a self, channel: &'a Channel) -> Op<'a, PresenceSnapshot> {
@@ -201,9 +205,11 @@ impl Engine for SimEngine {
     fn node<'a>(&'a self, incarnation: &'a Incarnation) -> Op<'a, NodeStatus> {
         let name = incarnation.clone();
         Box::pin(async move {
-            Ok(match self.access.call(move |store| store.lease_of(&name)).await? {
+            let (lease, mark) =
+                self.access.call(move |store| (store.lease_of(&name), store.known().1)).await?;
+            Ok(match lease {
                 Some(address) => NodeStatus::Alive { address },
-                None if self.proves_absence() => NodeStatus::Dead,
+                None if self.proves_absence(mark) => NodeStatus::Dead,
                 None => NodeStatus::Unknown,
             })
         })

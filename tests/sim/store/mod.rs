@@ -300,9 +300,22 @@ impl Store {
         }
     }
 
-    /// What an incarnation asserts.
-    pub(crate) fn asserted(&mut self, of: &Incarnation) -> Vec<(Channel, MemberId)> {
-        let channels: Vec<_> = self.data.cells.keys().cloned().collect();
+    /// What an incarnation asserts in one of so many parts.
+    pub(crate) fn asserted(
+        &mut self,
+        of: &Incarnation,
+        part: u16,
+        parts: u16,
+    ) -> Vec<(Channel, MemberId)> {
+        let part_of = |channel: &&Channel| {
+            channel
+                .as_str()
+                .bytes()
+                .fold(0, |sum: u16, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
+                % parts
+        };
+        let here = self.data.cells.keys().filter(|channel| part_of(channel) == part);
+        let channels: Vec<_> = here.cloned().collect();
         let mut found = Vec::new();
         for channel in channels {
             let members = self.cell(&channel).of(&of.0);
