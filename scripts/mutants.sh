@@ -1,8 +1,9 @@
 #!/bin/sh
 # Proves that the tests would notice: each patch in tests/mutants breaks one rule, and the tests must
-# fail: those of the session, and for a patch in tests/mutants/redis those of the backplane. Works on
-# the last commit, in a tree of its own below target/. Prints a table; exits non-zero if a mutant
-# survives, does not apply or does not compile.
+# fail: those of the session; for a patch in tests/mutants/redis those of the backplane; for one in
+# tests/mutants/faults a fleet under load, by what the checker finds. Works on the last commit, in a
+# tree of its own below target/. Prints a table; exits non-zero if a mutant survives, does not apply or
+# does not compile.
 #
 # usage: scripts/mutants.sh [name ...]     (names of patches without .patch: page-need-not-follow,
 #                                           redis/delivers-twice; default all)
@@ -24,6 +25,7 @@ log=$CARGO_TARGET_DIR/mutants.log
 suite() {
     case $1 in
     redis/*) echo redis ;;
+    faults/*) echo faults ;;
     *) echo session ;;
     esac
 }
@@ -31,6 +33,7 @@ suite() {
 passes() {
     case $1 in
     redis) cargo test --test redis -- single:: faults:: >"$log" 2>&1 ;;
+    faults) cargo test --test faults -- --include-ignored wires::broadcasts >"$log" 2>&1 ;;
     *)
         cargo test --no-fail-fast --test session >"$log" 2>&1 &&
             cargo test --lib session:: >>"$log" 2>&1
@@ -39,7 +42,7 @@ passes() {
 }
 
 if [ $# -eq 0 ]; then
-    set -- $(cd "$root/tests/mutants" && ls *.patch redis/*.patch | sed 's/\.patch$//')
+    set -- $(cd "$root/tests/mutants" && ls *.patch redis/*.patch faults/*.patch | sed 's/\.patch$//')
 fi
 for suite in $(for name in "$@"; do suite "$name"; done | sort -u); do
     if ! passes "$suite"; then

@@ -13,6 +13,39 @@ use crate::support::shim::{Cut, Shim, Weather};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Each wire loses one of so many of the messages that Redis broadcasts on it, and nobody is told.
+async fn loses_one_of(messages: u32, plan: &Plan, time: Duration) {
+    let redis = Redis::start();
+    let (stage, shims) = Stage::shimmed(&redis, plan).await;
+    let lossy = Weather { loses_one_of: messages, ..Weather::default() };
+    shims.iter().for_each(|shim| shim.weather(lossy));
+    // It is new connections that lose.
+    shims.iter().for_each(|shim| shim.cut(Cut::Fin));
+    stage.run(time).await;
+    shims.iter().for_each(|shim| shim.weather(Weather::default()));
+    let lost: u64 = shims.iter().map(Shim::lost).sum();
+    let fault = format!("22 one of {messages} broadcasts is lost on the wire, {}", plan.words());
+    stage.finish_with(&fault, &format!("{lost} were lost")).await;
+    assert!(lost > 0, "nothing was lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn broadcasts_that_are_lost_on_the_wire_are_read_from_the_log() {
+    // demand: 85
+    // spec: D1, D2, D3, D7, R6
+    let plan = Plan { per_second: 300, ..Plan::default() };
+    loses_one_of(1000, &plan, 20 * SECOND).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "make faults"]
+async fn one_broadcast_in_twenty_that_is_lost_on_the_wire_is_read_from_the_log() {
+    // demand: 85
+    // spec: D1, D2, D3, D7, R6
+    loses_one_of(20, &Plan::default(), 10 * SECOND).await;
+}
+
 /// The weather between every node and Redis for some time, and then none.
 async fn weather(fault: &str, weather: Weather, time: Duration) {
     let redis = Redis::start();

@@ -2,6 +2,7 @@
 //! process on a port and in a folder of its own, and is killed when dropped.
 
 pub mod cluster;
+pub mod messages;
 pub mod monitor;
 mod process;
 pub mod sentinel;

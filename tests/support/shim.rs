@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -12,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
+use super::redis::messages::Lossy;
 use super::server::Servers;
 
 /// How connections end that are cut.
@@ -42,6 +44,9 @@ pub struct Weather {
     pub refuse: bool,
     /// Whether what a new connection sends, if it is a POST, goes to one of the servers once more.
     pub repeat: bool,
+    /// Of so many messages that a Redis server broadcasts on a new connection one is lost, as the
+    /// dice say; 0 for none.
+    pub loses_one_of: u32,
 }
 
 impl Weather {
@@ -72,6 +77,7 @@ pub struct Shim {
     /// Where a client connects.
     pub address: SocketAddr,
     state: Arc<watch::Sender<State>>,
+    lost: Arc<AtomicU64>,
     accepts: AbortHandle,
 }
 
@@ -82,6 +88,8 @@ impl Shim {
         let address = listener.local_addr().expect("its address");
         let state = Arc::new(watch::Sender::new(State::default()));
         let (servers, changes) = (servers.clone(), Arc::clone(&state));
+        let lost = Arc::default();
+        let counts = Arc::clone(&lost);
         let accepts = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if changes.borrow().weather.refuse {
@@ -90,11 +98,15 @@ impl Shim {
                 }
                 let mut place = 0;
                 changes.send_modify(|state| (place, state.came) = (state.came, state.came + 1));
-                let again = changes.borrow().weather.repeat.then(|| servers.pick());
-                tokio::spawn(carry(client, servers.pick(), again, place, changes.subscribe()));
+                let Weather { repeat, loses_one_of, .. } = changes.borrow().weather;
+                let again = repeat.then(|| servers.pick());
+                let lossy =
+                    (loses_one_of > 0).then(|| Lossy::new(loses_one_of, Arc::clone(&counts)));
+                let way = (client, servers.pick());
+                tokio::spawn(carry(way, again, lossy, place, changes.subscribe()));
             }
         });
-        Self { address, state, accepts: accepts.abort_handle() }
+        Self { address, state, lost, accepts: accepts.abort_handle() }
     }
 
     /// Before one server, of whatever kind.
@@ -105,6 +117,11 @@ impl Shim {
     /// Changes what happens to what passes.
     pub fn weather(&self, weather: Weather) {
         self.state.send_modify(|state| state.weather = weather);
+    }
+
+    /// How many messages were lost as the weather has it.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
     }
 
     /// From here on nothing passes on the connections there are, as where a cable is pulled: new ones
@@ -135,9 +152,9 @@ impl Drop for Shim {
 }
 
 async fn carry(
-    client: TcpStream,
-    to: SocketAddr,
+    (client, to): (TcpStream, SocketAddr),
     again: Option<SocketAddr>,
+    lossy: Option<Lossy>,
     place: u64,
     mut changes: watch::Receiver<State>,
 ) {
@@ -153,8 +170,8 @@ async fn carry(
     let (server_reads, server_writes) = server.into_split();
     let stalls_up = move |state: &State| state.weather.stall_up || place < state.frozen;
     let stalls_down = move |state: &State| state.weather.stall_down || place < state.frozen;
-    let upward = pass(client_reads, server_writes, again, up, stalls_up);
-    let downward = pass(server_reads, client_writes, None, down, stalls_down);
+    let upward = pass(client_reads, server_writes, (again, None), up, stalls_up);
+    let downward = pass(server_reads, client_writes, (None, lossy), down, stalls_down);
     let both = async { tokio::join!(upward, downward) };
     // What the wait returns borrows the state, which the halves read when they end.
     let cut = async { drop(changes.wait_for(|state| state.cuts > before).await) };
@@ -191,7 +208,7 @@ fn repeat(to: SocketAddr) -> mpsc::UnboundedSender<Vec<u8>> {
 async fn pass(
     mut from: OwnedReadHalf,
     to: OwnedWriteHalf,
-    again: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    (again, mut lossy): (Option<mpsc::UnboundedSender<Vec<u8>>>, Option<Lossy>),
     mut changes: watch::Receiver<State>,
     stalls: impl Fn(&State) -> bool,
 ) -> io::Result<()> {
@@ -207,8 +224,10 @@ async fn pass(
         if !held.is_zero() {
             tokio::time::sleep(held).await;
         }
+        let kept = lossy.as_mut().map(|lossy| lossy.pass(&buffer[..read]));
+        let passes = kept.as_deref().unwrap_or(&buffer[..read]);
         let split = if split == 0 { read } else { split };
-        for piece in buffer[..read].chunks(split) {
+        for piece in passes.chunks(split) {
             guard.to.write_all(piece).await?;
         }
         if let Some(again) = &again {
