@@ -15,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api;
 mod channels;
 mod chaos;
 mod codec;

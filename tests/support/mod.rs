@@ -14,6 +14,7 @@ pub mod client;
 pub mod fleet;
 pub mod history;
 pub mod http;
+pub mod openapi;
 pub mod redis;
 pub mod server;
 pub mod shim;

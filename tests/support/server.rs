@@ -15,6 +15,7 @@ use serde_json::Value;
 use toml::Table;
 
 use super::http::{Request, Response};
+use super::openapi;
 
 /// The addresses of servers to use instead of starting one, with commas between.
 const SERVERS: &str = "THROUGHLINE_TEST_SERVERS";
@@ -251,9 +252,11 @@ impl Servers {
         self.own.as_ref().expect("a server of its own")
     }
 
-    /// A request to one of them.
+    /// A request to one of them. What the API answers must be as docs/openapi.json says.
     pub async fn send(&self, request: Request) -> Response {
-        request.send(self.pick()).await.expect("an answer")
+        let answer = request.send(self.pick()).await.expect("an answer");
+        openapi::judge(&request, &answer);
+        answer
     }
 
     /// A call of the application's API.
