@@ -8,6 +8,7 @@ SDK := client-js/dist/throughline.iife.js
 CERTIFICATE := target/tls
 # The debug server, with the features that crates have beside a test: as `cargo test` leaves it, nothing is compiled again.
 SERVER := cargo build --bin throughline --test cli
+CENTRIFUGO := github.com/centrifugal/centrifugo/v6@v6.9.1
 
 .PHONY: help
 help: ## Says what each command does
@@ -60,6 +61,14 @@ gauntlet: sdk ## Goes through every proxy, and writes the table of docs/PROXIES.
 	scripts/setup.sh chromium redis gauntlet
 	$(SERVER)
 	node tests/gauntlet/run.js $(if $(CELLS),$(CELLS),--write)
+
+.PHONY: peers
+peers: sdk ## Goes through the same proxies with other libraries, and writes their table of docs/PROXIES.md (CELLS="a b" runs some and writes nothing)
+	scripts/setup.sh chromium redis gauntlet go
+	$(SERVER)
+	npm ci --prefix tests/gauntlet/peers
+	test -x target/gauntlet/bin/centrifugo || GOBIN=$(CURDIR)/target/gauntlet/bin go install $(CENTRIFUGO)
+	node tests/gauntlet/peers.js $(CELLS)
 
 .PHONY: test-browser-fleet
 test-browser-fleet: sdk ## The same against three nodes on one Redis, behind HAProxy that sends each request to the next

@@ -29,6 +29,7 @@ packages_of() {
       command -v c-icap >/dev/null || echo c-icap libc-icap-mod-virus-scan
       ;;
     faketime) compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo faketime ;;
+    go) command -v go >/dev/null || echo golang-go ;;
     nginx) command -v nginx >/dev/null || echo nginx-light ;;
     *) echo "setup: unknown need '$1'" >&2; exit 2 ;;
   esac

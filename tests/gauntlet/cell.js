@@ -60,7 +60,7 @@ function address(gateway) {
 
 /** Opens the page, and notes what it asks for and what comes back. */
 async function open(base) {
-  const pagePort = await parts.serve(base);
+  const pagePort = await parts.serve(parts.script(base));
   const forward = cell.way === "forward" ? { port: PORT, scheme: cell.scheme } : null;
   const trusted = cell.untrusted ? readFileSync(`${run}/tls/gateway.spki`, "utf8").trim() : null;
   const browser = await parts.browser(pagePort, forward, trusted);

@@ -27,7 +27,7 @@ export async function until(ms, ask) {
 }
 
 /** A process whose output is kept. */
-function start(program, args, options) {
+export function start(program, args, options) {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
   const part = { child, log: "" };
   const keep = (text) => {
@@ -37,6 +37,15 @@ function start(program, args, options) {
   child.stderr.on("data", keep);
   child.on("error", keep);
   return part;
+}
+
+/** The first line that a program prints. */
+export async function line(program, args) {
+  const part = start(program, args, {});
+  return new Promise((resolve, reject) => {
+    part.child.once("exit", () => reject(new Error(`${program} ended:\n${part.log}`)));
+    createInterface(part.child.stdout).once("line", resolve);
+  });
 }
 
 /** A gateway with the development settings; its address without TLS, and its port. */
@@ -93,16 +102,17 @@ export async function between(folder, script, env) {
   };
 }
 
-const built = (name) => readFileSync(`${ROOT}client-js/dist/throughline.${name}`, "utf8");
+/** A script of the client, as it is built. */
+export const built = (name) => readFileSync(`${ROOT}client-js/dist/throughline.${name}`, "utf8");
 
 /** What runs in the page: the client, and what watches it. */
 export function script(base) {
   return `${built("iife.js")}\nglobalThis.Throughline = Throughline;\n(${install})(${JSON.stringify(base)})`;
 }
 
-/** The page: another origin than the gateway's, really loaded. Answers its address. */
-export async function serve(base) {
-  const html = `<!doctype html><meta charset="utf-8"><title>gauntlet</title><script>${script(base)}</script>`;
+/** The page: another origin than the gateway's, really loaded. Answers its port. */
+export async function serve(text) {
+  const html = `<!doctype html><meta charset="utf-8"><title>gauntlet</title><script>${text}</script>`;
   const server = http.createServer(({ url }, response) => {
     const isModule = url === "/diagnose.mjs";
     const type = isModule ? "text/javascript" : "text/html; charset=utf-8";
