@@ -1,6 +1,7 @@
 /** Everything impure that the client touches. Tests and other runtimes give their own. */
 
 import { MORE, NONE } from "./parts.ts";
+import { type Timed, timed } from "./timers.ts";
 
 /** What the client needs of the page that it runs in. */
 export interface Page {
@@ -66,10 +67,10 @@ export interface Env {
 }
 
 /** The surroundings as they are, with the caller's own in their place. */
-export function createEnv(own?: Partial<Env>): Env {
+export function createEnv(own?: Partial<Env>): Timed {
   const all = globalThis as Partial<typeof globalThis>;
   const { document } = all;
-  return {
+  return timed({
     fetch: all.fetch?.bind(globalThis),
     WebSocket: all.WebSocket as Env["WebSocket"],
     EventSource: MORE ? (all.EventSource as Env["EventSource"]) : NONE,
@@ -122,7 +123,7 @@ export function createEnv(own?: Partial<Env>): Env {
     // Called as a function, not as a member: `reportError` takes no other object than the page.
     report: all.reportError ?? console.error,
     ...own,
-  };
+  });
 }
 
 /** The part of `navigator.locks` that is used. */

@@ -4,7 +4,7 @@ import { type Backlog, createBacklog } from "./backlog.ts";
 import { backoff } from "./backoff.ts";
 import { toEvent } from "./channel.ts";
 import { createEmitter } from "./emitter.ts";
-import { createEnv, freshName, whenAborted } from "./env.ts";
+import { createEnv, freshName, type Source, whenAborted } from "./env.ts";
 import { ThroughlineError, UNREACHABLE } from "./errors.ts";
 import {
   type FeedPage,
@@ -43,12 +43,10 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
   const query = new URLSearchParams(channels.map((channel) => ["channel", channel]));
   const { on, emit } = createEmitter<FeedEvents>(env.report);
   const backlogs = new Set<Backlog<FeedEvent>>();
-  const pending = new Set<AbortController>();
   const last = new Map<string, Position>();
   let cursor = options.since;
   let closed = false;
-  /** Ends what is under way: a request, a wait, or the source. */
-  let stop = (): void => undefined;
+  let source: Source | undefined;
 
   const address = (): string => {
     if (cursor) query.set("since", cursor);
@@ -77,10 +75,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
     query.set("wait", `${waitMs}`);
     for (let failures = 0; !closed; ) {
       let delayMs = backoff(++failures, 20_000, 250, env.random());
-      stop = () => {
-        for (const control of pending) control.abort();
-      };
-      const answer = await exchange(env, address(), waitMs + GRACE_MS, pending);
+      const answer = await exchange(env, address(), waitMs + GRACE_MS, new Set());
       if (closed) return;
       const text = answer?.text;
       try {
@@ -95,30 +90,25 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
       } catch {
         emit("error", new ThroughlineError(UNREACHABLE));
       }
-      if (delayMs > 0 && !closed) {
-        await new Promise<void>((resolve) => {
-          stop = resolve;
-          env.setTimeout(resolve, delayMs);
-        });
-      }
+      if (delayMs > 0) await new Promise<void>((resolve) => void env.setTimeout(resolve, delayMs));
     }
   };
 
   const listen = (): void => {
     if (closed) return;
     if (!env.EventSource || every) return void ask();
-    const source = new env.EventSource(address());
+    const stream = new env.EventSource(address());
     let errors = 0;
-    stop = () => source.close();
-    source.onmessage = ({ data, lastEventId }) => {
+    source = stream;
+    stream.onmessage = ({ data, lastEventId }) => {
       errors = 0;
       take(parseFrame(data));
       if (lastEventId) cursor = lastEventId;
     };
-    source.onerror = () => {
+    stream.onerror = () => {
       // State 2: refused, or not an event stream on this network; it would not try again.
-      if (source.readyState !== 2 && ++errors <= SOURCE_ERRORS_MAX) return;
-      source.close();
+      if (stream.readyState !== 2 && ++errors <= SOURCE_ERRORS_MAX) return;
+      stream.close();
       void ask();
     };
   };
@@ -130,7 +120,8 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
     on,
     close() {
       closed = true;
-      stop();
+      source?.close();
+      env.stop();
       for (const backlog of backlogs) backlog.end();
     },
     [Symbol.asyncIterator]: () =>

@@ -5,11 +5,11 @@
  */
 import type { ConnectOptions, State, Transport } from "../api.ts";
 import { backoff, HEALTHY_MS, RETRY_MS_MAX } from "../backoff.ts";
-import type { Env } from "../env.ts";
 import { isNetwork, refusal, retryOf, UNREACHABLE } from "../errors.ts";
 import { MORE, NONE } from "../parts.ts";
-import type { OpenFrame, Refusal } from "../protocol/frames.ts";
+import type { FrameUp, OpenFrame, Refusal } from "../protocol/frames.ts";
 import { type Session, SUPERSEDED } from "../session/session.ts";
+import type { Timed } from "../timers.ts";
 import { createClimb } from "./climb.ts";
 import { createRecorder, type Recorder } from "./evidence.ts";
 import { createExchanges } from "./exchanges.ts";
@@ -61,7 +61,7 @@ export interface Carrier {
 }
 
 export function createCarrier(
-  env: Env,
+  env: Timed,
   base: string,
   session: Session,
   tokens: Tokens,
@@ -85,6 +85,7 @@ export function createCarrier(
   let said: string | undefined;
   /** The next poll is to be answered at once. */
   let quick = false;
+  let closing: Promise<void> | undefined;
 
   const woken = (): Promise<void> =>
     new Promise((resolve) => {
@@ -111,14 +112,24 @@ export function createCarrier(
     host.wake();
   };
 
-  const stop = (state: State, abortAfterMs = 0, reason?: string): void => {
+  const end = (state: State, reason?: string): void => {
     change(state, null, reason);
     host.over = true;
-    climb.stop();
-    upstream.stop();
     if (MORE) tokens.stop();
-    exchanges.abort(abortAfterMs);
     closeAll();
+  };
+
+  const shut = async (): Promise<void> => {
+    if (host.over) return;
+    const { live } = host;
+    const duplex = live && (!MORE || live.duplex);
+    if (duplex) live.send({ l: "close" });
+    end("closed");
+    if (!duplex && session.ticket) {
+      const frames: FrameUp[] = [session.attach(false), { l: "close" }];
+      await Promise.race([exchanges.run(frames, VERDICT_MS), host.pause(VERDICT_MS)]);
+    }
+    env.stop();
   };
 
   const opening = (): OpenFrame => {
@@ -131,6 +142,7 @@ export function createCarrier(
     first?: OpenFrame,
   ): Promise<Refusal | undefined> => {
     while (host.probing) await host.probing.proven;
+    if (host.over) return UNREACHABLE;
     const link = openLink(host, transport, first);
     host.probing = link;
     const why = await link.proven;
@@ -170,7 +182,8 @@ export function createCarrier(
     if (!QUIET.test(code)) hooks.trouble(why);
     if (retry === "open") session.reset(code !== "session_gone");
     if (retry === "no" || (retry === "token" && !tokens.refuse(code)) || tries >= maxRetries) {
-      stop("failed", 0, code);
+      end("failed", code);
+      env.stop();
       session.uplink.end(refusal("failed", `${code}: ${why.message}`));
       return;
     }
@@ -374,17 +387,7 @@ export function createCarrier(
         }
       : NONE,
 
-    async close() {
-      if (host.over) return;
-      const { live } = host;
-      let sent: Promise<unknown> | undefined;
-      if (live && (!MORE || live.duplex)) live.send({ l: "close" });
-      else if (session.ticket) {
-        sent = exchanges.run([session.attach(false), { l: "close" }], VERDICT_MS);
-      }
-      stop("closed", sent && VERDICT_MS);
-      await sent;
-    },
+    close: () => (closing ??= shut()),
   };
   const { exchanges } = host;
   const reach = createReach(host, opening);

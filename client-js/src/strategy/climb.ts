@@ -34,7 +34,6 @@ export interface Climb {
   adopted(link: Link): void;
   /** The network is another: so do they. */
   changed(): void;
-  stop(): void;
 }
 
 export function createClimb(host: Host): Climb {
@@ -93,7 +92,8 @@ export function createClimb(host: Host): Climb {
       else timer = env.setTimeout(() => void climb.now(), delayMs);
     },
     now() {
-      climb.stop();
+      env.clearTimeout(timer);
+      timer = undefined;
       running ??= round().then((top) => {
         running = undefined;
         if (!top) climb.plan();
@@ -126,10 +126,6 @@ export function createClimb(host: Host): Climb {
       : NONE,
     changed() {
       soon = rung = rotateMs = 0;
-    },
-    stop() {
-      env.clearTimeout(timer);
-      timer = undefined;
     },
   };
   return climb;

@@ -123,8 +123,12 @@ export function createExchanges(
           env.beacon(addressOf(base, freshName(env), "x"), encodeBody(frames));
         }
       : NONE,
-    abort(afterMs = 0) {
-      for (const control of pending) env.setTimeout(() => control.abort(), afterMs);
+    abort(afterMs) {
+      for (const control of pending) {
+        const abort = (): void => control.abort();
+        if (afterMs) env.setTimeout(abort, afterMs);
+        else abort();
+      }
       return pending.size;
     },
   };

@@ -1,8 +1,8 @@
 /** What the parts that carry a session share, and what they tell the session's owner. */
 import type { State, Transport } from "../api.ts";
-import type { Env } from "../env.ts";
 import type { LinkUp, OpenFrame, Refusal } from "../protocol/frames.ts";
 import type { Output, Session } from "../session/session.ts";
+import type { Timed } from "../timers.ts";
 import type { Recorder } from "./evidence.ts";
 import type { Exchanges } from "./exchanges.ts";
 import type { Link } from "./link.ts";
@@ -24,7 +24,7 @@ export interface Hooks {
 
 /** What carries the session, as its parts see it. */
 export interface Host {
-  readonly env: Env;
+  readonly env: Timed;
   readonly base: string;
   readonly session: Session;
   readonly tokens: Tokens;

@@ -36,7 +36,7 @@ export function createReach(host: Host, opening: () => OpenFrame): (hedged: bool
       const done = await Promise.race([sent.then((why) => ({ why })), host.pause(VERDICT_MS)]);
       if (done) return done.why;
       // An answer that has begun comes down a slow line.
-      if (!exchanges.abort()) return sent;
+      if (host.over || !exchanges.abort()) return sent;
     }
   };
 

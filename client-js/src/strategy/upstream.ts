@@ -29,7 +29,6 @@ export interface Upstream {
   heard(): void;
   /** Sets the timer by what the session waits for. */
   watch(): void;
-  stop(): void;
 }
 
 export function createUpstream(host: Host): Upstream {
@@ -123,7 +122,6 @@ export function createUpstream(host: Host): Upstream {
         upstream.kick();
       }, at - env.now());
     },
-    stop: () => env.clearTimeout(timer),
   };
   return upstream;
 }

@@ -5,8 +5,9 @@
  */
 import type { AuthReason } from "../api.ts";
 import { backoff } from "../backoff.ts";
-import { type Env, freshName } from "../env.ts";
+import { freshName } from "../env.ts";
 import { refusal, ThroughlineError } from "../errors.ts";
+import type { Timed } from "../timers.ts";
 import { createHolder, type Holder } from "./holder.ts";
 import type { Bus, ShareOptions, TabsEnv } from "./index.ts";
 import { createPort, isBefore, type Port } from "./port.ts";
@@ -49,7 +50,7 @@ export interface Group {
 }
 
 export function createGroup(
-  env: Env,
+  env: Timed,
   { BroadcastChannel, locks }: { [Name in keyof TabsEnv]: NonNullable<TabsEnv[Name]> },
   base: string,
   { subject, auth, ...options }: ShareOptions,
@@ -393,6 +394,7 @@ export function createGroup(
       offs?.map((off) => off());
       if (holder && holder.size <= 1) await holder.close();
       part(false);
+      env.stop();
     },
   };
 }

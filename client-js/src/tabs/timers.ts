@@ -4,18 +4,19 @@
  * there, which runs what is due.
  */
 import type { Env } from "../env.ts";
+import { type Timed, timed } from "../timers.ts";
 
 export interface Timers {
   /** The surroundings, with these timers. */
-  readonly env: Env;
+  readonly env: Timed;
   /** Runs what is due. */
   run(): void;
 }
 
-export function createTimers(page: Env): Timers {
+export function createTimers(surroundings: Env): Timers {
+  const page = timed(surroundings);
   const all = new Set<{ at: number; fire(): void; timer: unknown }>();
-  // Inherited, not copied: a page that may not look at its storage must not look here.
-  const env: Env = Object.assign(Object.create(page), {
+  const env: Timed = Object.assign(Object.create(page), {
     setTimeout(call: () => void, ms: number) {
       const entry = {
         at: page.now() + ms,

@@ -18,9 +18,6 @@ import type { Down, GatewaySession, Sink } from "./session.ts";
  */
 export type Fate = "ok" | "refuse" | "hang" | "swallow" | "portal" | "late";
 
-/** Milliseconds each way. */
-const LATENCY_MS = 10;
-
 export function decode(body: string): FrameUp[] {
   return JSON.parse(Buffer.from(body.slice(2), "base64url").toString());
 }
@@ -38,6 +35,10 @@ export class World {
   /** Whether somebody between refuses this body, with a page of its own. */
   refuses: (frames: readonly FrameUp[]) => boolean = () => false;
   connecting = 0;
+  /** Milliseconds each way. */
+  latencyMs = 10;
+  /** Milliseconds until a lock is given. */
+  lockMs = 0;
   /** Requests that go into a dead connection before one comes through. */
   stalls = 0;
   /** Milliseconds at which the network cuts a stream. */
@@ -46,6 +47,8 @@ export class World {
   answerMs: number = 0;
   /** Names under which a tab runs something alone. */
   readonly busy: Set<string> = new Set();
+  /** Timers that a page has set and that are not due yet. */
+  readonly timers: Set<unknown> = new Set();
   pageVisible = true;
   private readonly cuts = new Set<() => void>();
   private readonly listeners = new Set<[PageEvent, (persisted: boolean) => void]>();
@@ -68,8 +71,18 @@ export class World {
       fetch: ((url: string, init: RequestInit) => this.fetch(url, init, page)) as typeof fetch,
       WebSocket: this.socketClass(page),
       EventSource: undefined,
-      setTimeout: (call, ms) => this.clock.setTimeout(() => page.alive && call(), ms),
-      clearTimeout: (timer) => this.clock.clearTimeout(timer),
+      setTimeout: (call, ms) => {
+        const timer = this.clock.setTimeout(() => {
+          this.timers.delete(timer);
+          if (page.alive) call();
+        }, ms);
+        this.timers.add(timer);
+        return timer;
+      },
+      clearTimeout: (timer) => {
+        this.timers.delete(timer);
+        this.clock.clearTimeout(timer);
+      },
       now: () => this.clock.now,
       random: () => this.random(),
       storage: {
@@ -85,6 +98,7 @@ export class World {
       alone: async (name, run) => {
         if (this.busy.has(name)) return undefined;
         this.busy.add(name);
+        if (this.lockMs) await new Promise<void>((resolve) => this.later(resolve, this.lockMs));
         return run().finally(() => this.busy.delete(name));
       },
       beacon: (url, body) => {
@@ -123,6 +137,7 @@ export class World {
     if (goodbye) this.page("pagehide");
     this.here.alive = false;
     this.listeners.clear();
+    this.timers.clear();
     this.cut();
     this.env = this.surroundings();
   }
@@ -132,6 +147,11 @@ export class World {
     for (const end of [...this.cuts]) end();
   }
 
+  /** How many connections and requests are open. */
+  get open(): number {
+    return this.cuts.size;
+  }
+
   /** The one session, or the latest. */
   get session(): GatewaySession {
     const [session] = [...this.gateway.sessions.values()].reverse();
@@ -139,8 +159,8 @@ export class World {
     return session;
   }
 
-  private later(call: () => void): void {
-    this.clock.setTimeout(call, LATENCY_MS);
+  private later(call: () => void, ms: number = this.latencyMs): void {
+    this.clock.setTimeout(call, ms);
   }
 
   private fetch(url: string, init: RequestInit, page: { alive: boolean }): Promise<Response> {
@@ -157,7 +177,9 @@ export class World {
       if (fate === "refuse") this.later(fail);
       if (fate === "refuse" || fate === "hang" || this.stalls-- > 0) return;
       if (fate === "portal") {
-        this.later(() => resolve(new Response("<title>Log in</title>")));
+        this.later(() => {
+          if (this.cuts.delete(fail)) resolve(new Response("<title>Log in</title>"));
+        });
         return;
       }
       const frames = decode(String(init.body));
@@ -175,7 +197,10 @@ export class World {
               if (this.cuts.delete(fail)) resolve(this.answer(text, init.signal));
             });
           });
-        } else resolve(this.streamResponse(frames, nonce, kind, init.signal, fate));
+          return;
+        }
+        this.cuts.delete(fail);
+        resolve(this.streamResponse(frames, nonce, kind, init.signal, fate));
       });
     });
   }
@@ -232,7 +257,7 @@ export class World {
               kind === "e" ? `data: ${JSON.stringify(frame)}\n\n` : `${JSON.stringify(frame)}\n`;
             if (fate !== "swallow") {
               this.later(() => down(text));
-              if (fills) this.clock.setTimeout(() => down('{"l":"filler"}\n'), LATENCY_MS + 30);
+              if (fills) this.clock.setTimeout(() => down('{"l":"filler"}\n'), this.latencyMs + 30);
             }
           },
           close: () => this.later(end),
