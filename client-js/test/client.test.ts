@@ -178,6 +178,49 @@ test("unsubscribe ends the events; the name can be taken again", async () => {
   expect(got).toEqual(["again 3"]);
 });
 
+test.each(["websocket", "stream", "poll"] as const)(
+  "a channel that is taken again from an earlier position misses nothing that the one before was sent, over %s",
+  async (transport) => {
+    // spec: D1, D2, D6
+    const world = new World();
+    const client = world.connect({ transports: [transport] });
+    const before = client.channel("chat:a");
+    await world.advance(1000);
+    for (const data of [1, 2, 3]) world.gateway.publish("chat:a", data);
+    await world.advance(100);
+    before.unsubscribe();
+    // On its way down before the gateway hears that.
+    world.gateway.publish("chat:a", 4);
+    const got: unknown[] = [];
+    const told: string[] = [];
+    const again = client.channel("chat:a", {
+      since: world.gateway.position(world.gateway.log("chat:a"), 1),
+    });
+    again.on("event", ({ data }) => got.push(data));
+    again.on("gap", ({ reason }) => told.push(reason));
+    again.on("subscribed", ({ position }) => told.push(position));
+    await world.advance(1000);
+    world.gateway.publish("chat:a", 5);
+    await world.advance(1000);
+    expect(got).toEqual([2, 3, 4, 5]);
+    expect(told).toEqual(["e1.1.0000000000000001"]);
+  },
+);
+
+test("a channel that is given up before the session is open stays given up", async () => {
+  const world = new World();
+  const client = world.connect();
+  const channel = client.channel("chat:a");
+  await world.advance(5);
+  channel.unsubscribe();
+  await world.advance(1000);
+  world.gateway.lose();
+  world.cut();
+  await world.advance(5000);
+  expect(client.state).toBe("connected");
+  expect([...world.session.subs]).toEqual([]);
+});
+
 test("a subscription that is refused is an error with its channel", async () => {
   const world = new World();
   const client = world.connect();

@@ -1,7 +1,7 @@
 /** What is left of a client that was closed: nothing, in whatever state it was. */
 import { expect, test } from "vitest";
-import type { Client, ConnectOptions, Transport } from "../src/index.ts";
 import { feed } from "../src/feed.ts";
+import type { Client, ConnectOptions, Transport } from "../src/index.ts";
 import { Browser, type FakeTab } from "./fake/tabs.ts";
 import { World } from "./fake/world.ts";
 
@@ -16,10 +16,7 @@ async function close(world: World, client: Client): Promise<void> {
 }
 
 /** A state of a client: what leads to it. */
-type Way = readonly [
-  name: string,
-  lead: (world: World) => Promise<Client>,
-];
+type Way = readonly [name: string, lead: (world: World) => Promise<Client>];
 
 const over = (transports: Transport[], options?: ConnectOptions) => (world: World) =>
   world.connect({ transports, ...options });
@@ -166,7 +163,10 @@ const ways: Way[] = [
   [
     "about to end what the page before read",
     async (world) => {
-      world.connect().channel("chat:a").on("event", () => undefined);
+      world
+        .connect()
+        .channel("chat:a")
+        .on("event", () => undefined);
       await world.advance(1000);
       world.unload();
       const client = world.connect();
@@ -243,13 +243,16 @@ async function expectNothing(world: World): Promise<void> {
   expect(world.requests).toHaveLength(length);
 }
 
-test.each(ways)("a client that is closed leaves no timer and no connection: %s", async (_, lead) => {
-  // spec: B1
-  const world = new World();
-  const client = await lead(world);
-  await close(world, client);
-  await expectNothing(world);
-});
+test.each(ways)(
+  "a client that is closed leaves no timer and no connection: %s",
+  async (_, lead) => {
+    // spec: B1
+    const world = new World();
+    const client = await lead(world);
+    await close(world, client);
+    await expectNothing(world);
+  },
+);
 
 test.each(["connected", "reconnecting", "failed"])(
   "a client that is closed when it says %s leaves none either",

@@ -158,7 +158,6 @@ export function createSession(
 
   const receiveSession = (frame: Exclude<SessionDown, EventFrame>): void => {
     const { t } = frame;
-    uplink.settle(frame as Outcome);
     if (t === "subscribed" || t === "gap") moved(subs.get(frame.ch), frame);
     if (t !== "ok" && (t !== "error" || !frame.re)) deliver(frame);
   };
@@ -230,8 +229,11 @@ export function createSession(
       // A repeat: the same link was read before, or was attached below the count (M19).
       if (reader.at <= session.count) return undefined;
       session.count = reader.at;
-      if (frame.t === "event") {
-        const { ch, pos } = frame;
+      uplink.settle(frame as Outcome);
+      const { ch, pos } = frame as EventFrame;
+      if (uplink.leaves(ch)) {
+        // The subscription that it is of has ended; one of the same name begins after the answer.
+      } else if (frame.t === "event") {
         const verdict = accept(subs.get(ch), frame);
         if (verdict === "hole") deliver({ t: "gap", ch, reason: verdict, pos });
         if (verdict) deliver(frame);

@@ -51,6 +51,8 @@ export interface Uplink {
   hasMore(): boolean;
   /** Number of the oldest frame that is not acknowledged, if one is. */
   firstSeq(): number | undefined;
+  /** Whether the gateway has yet to answer that this channel is given up: what comes is of what it was. */
+  leaves(channel: string): boolean;
   /** When the next publish that is held by time may go; infinite where none is. */
   wakeAt(): number;
   /** The server has applied everything up to `up`. */
@@ -136,6 +138,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
       return taken;
     },
     hasMore: () => inFlight().length + ready().length > 0,
+    leaves: (ch) => entries.some(({ request }) => request.t === "unsubscribe" && request.ch === ch),
     firstSeq: MORE ? () => inFlight()[0]?.seq : NONE,
     wakeAt: () =>
       Math.min(...entries.map(({ notBefore }) => (notBefore > now() ? notBefore : Infinity))),
