@@ -42,6 +42,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
   const emitter = createEmitter<ChannelEvents>(env.report);
   const presence = MORE ? createReplica((_, listener) => emitter.on("presence", listener)) : NONE;
   const backlogs = new Set<Backlog<ChannelEvent>>();
+  let over = false;
   let handed: string | undefined;
   /** What came before anybody listened, and the last position in it. */
   let kept: Item[] = [];
@@ -105,13 +106,16 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
       if (MORE) channel.end();
     },
     [Symbol.asyncIterator]: MORE
-      ? () =>
-          createBacklog<ChannelEvent>(
+      ? () => {
+          const backlog = createBacklog<ChannelEvent>(
             backlogs,
             channel,
             ({ position }) => emit(gap(position)),
             handed,
-          )
+          );
+          if (over) backlog.end();
+          return backlog;
+        }
       : NONE,
     receive(frame) {
       const { t } = frame;
@@ -129,6 +133,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
     unread: MORE ? () => !!(kept.length || behind()) : NONE,
     end: MORE
       ? () => {
+          over = true;
           for (const backlog of backlogs) backlog.end();
         }
       : NONE,

@@ -2,7 +2,7 @@
 import type { Client, ClientEvents, ConnectOptions, Transport } from "./api.ts";
 import { HEALTHY_MS } from "./backoff.ts";
 import { type ChannelHost, type ClientChannel, createChannel } from "./channel.ts";
-import { createEmitter } from "./emitter.ts";
+import { createEmitter, type Off } from "./emitter.ts";
 import { createEnv, type Env, whenAborted } from "./env.ts";
 import { CLOSED, refusal, retryOf, ThroughlineError } from "./errors.ts";
 import { MORE, NONE } from "./parts.ts";
@@ -36,7 +36,8 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   let wasEstablished = false;
   /** What the application said, else whether the page is hidden. */
   let wantsAway: boolean | undefined;
-  let isAway = false;
+  /** What the gateway was told; not known where the session is that of the page before. */
+  let isAway: boolean | undefined;
   let tellsAway = false;
 
   // What comes down.
@@ -127,24 +128,26 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     },
     request: (frame, signal) =>
       new Promise<OkFrame>((resolve, reject) => {
-        const refuse = (why: Refusal): void => reject(new ThroughlineError(why));
-        const abort = (): void => {
-          uplink.withdraw(settle);
-          refuse(refusal("aborted", "it may be stored"));
-        };
+        let off: Off | undefined;
         const settle: Settle = (outcome) => {
-          if ("code" in outcome) refuse(outcome);
+          off?.();
+          if ("code" in outcome) reject(new ThroughlineError(outcome));
           else resolve(outcome as OkFrame);
         };
-        if (carrier.over) return refuse({ ...CLOSED, code: carrier.state });
+        const abort = (): void => {
+          uplink.withdraw(settle);
+          settle(refusal("aborted", "it may be stored"));
+        };
+        if (carrier.over) return settle({ ...CLOSED, code: carrier.state });
         push(frame, settle, false);
-        if (MORE) whenAborted(signal, abort);
+        if (MORE) off = whenAborted(signal, abort);
       }),
   };
 
   const open = (name: string): ClientChannel => {
     const channel = channels.get(name) ?? createChannel(host, name);
     channels.set(name, channel);
+    if (MORE && carrier.over) channel.end();
     return channel;
   };
 
@@ -251,7 +254,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     ...(MORE ? controls : NONE),
     async close() {
       const closed = carrier.close();
-      offs?.map((off) => off());
+      for (const off of offs) off();
       uplink.end(CLOSED);
       if (MORE) for (const channel of channels.values()) channel.end();
       if (MORE) keeper.clear();
@@ -275,9 +278,9 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
 
   const { page } = env;
   const check = (): void => carrier.verify(true, true);
-  const offs =
-    page &&
-    (MORE
+  const offs: Off[] = !page
+    ? []
+    : MORE
       ? [
           page.listen("visibilitychange", () => {
             carrier.watched();
@@ -294,9 +297,9 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
         ]
       : (["visibilitychange", "online", "pageshow"] as const).map((kind) =>
           page.listen(kind, check),
-        ));
+        );
 
-  if (MORE) whenAborted(signal, client.close);
+  if (MORE) offs.push(whenAborted(signal, client.close));
   void carrier.run();
   return client;
 }

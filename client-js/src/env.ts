@@ -1,5 +1,6 @@
 /** Everything impure that the client touches. Tests and other runtimes give their own. */
 
+import type { Off } from "./emitter.ts";
 import { MORE, NONE } from "./parts.ts";
 import { type Timed, timed } from "./timers.ts";
 
@@ -138,10 +139,11 @@ interface Locks {
 /** The part of `navigator.connection` that is used. Its `type` is known on phones only. */
 type Network = EventTarget & { type?: string };
 
-/** Does it when the signal says so, be that now. */
-export function whenAborted(signal: AbortSignal | undefined, call: () => void): void {
+/** Does it when the signal says so, be that now, until the answer is called. */
+export function whenAborted(signal: AbortSignal | undefined, call: () => void): Off {
   if (signal?.aborted) call();
   signal?.addEventListener("abort", call);
+  return () => signal?.removeEventListener("abort", call);
 }
 
 /** A fresh name: 20 or so characters of base 36, about 100 random bits. */

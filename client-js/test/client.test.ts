@@ -1,4 +1,5 @@
 /** What the application is handed, and asks for. */
+import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
 import type { Client } from "../src/index.ts";
 import { World } from "./fake/world.ts";
@@ -63,6 +64,47 @@ test("an aborted publish that was not sent is never sent", async () => {
   await expect(published).rejects.toMatchObject({ code: "aborted" });
   await world.advance(1000);
   expect(world.gateway.log("chat:a").events).toEqual([]);
+});
+
+test("a signal that lives longer than a request keeps nothing of it", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a");
+  const { signal } = new AbortController();
+  await Promise.all([
+    channel.publish(1, { signal }),
+    channel.history({ signal }),
+    world.advance(100),
+  ]);
+  expect(getEventListeners(signal, "abort")).toEqual([]);
+  const end = new AbortController();
+  const other = world.connect({ signal: end.signal });
+  expect(getEventListeners(end.signal, "abort")).toHaveLength(1);
+  await other.close();
+  expect(getEventListeners(end.signal, "abort")).toEqual([]);
+});
+
+test("a request whose signal says so from the start is not made", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a");
+  const signal = AbortSignal.abort();
+  await expect(channel.publish(1, { signal })).rejects.toMatchObject({ code: "aborted" });
+  await expect(channel.history({ signal })).rejects.toMatchObject({ code: "aborted" });
+  await world.advance(1000);
+  expect(world.gateway.log("chat:a").events).toEqual([]);
+});
+
+test("an iterator that begins after the end has none to wait for", async () => {
+  const world = new World();
+  const client = await connected(world);
+  const channel = client.channel("chat:a");
+  channel.unsubscribe();
+  const again = client.channel("chat:a");
+  await client.close();
+  for (const ended of [channel, again, client.channel("chat:b")]) {
+    for await (const event of ended) expect(event).toBeUndefined();
+  }
 });
 
 test("events that come before a listener are kept for it", async () => {

@@ -129,6 +129,20 @@ test("channels that the new page does not ask for end after a while", async () =
   expect([...world.session.subs]).toEqual([]);
 });
 
+test("a reload does not go on being away where nobody says so", async () => {
+  const world = new World();
+  world.connect().away(true);
+  await world.advance(1000);
+  expect(world.session.away).toBe(true);
+  world.unload();
+  const client = world.connect();
+  await world.advance(1000);
+  expect([world.gateway.sessions.size, world.session.away]).toEqual([1, false]);
+  client.away(true);
+  await world.advance(1000);
+  expect(world.session.away).toBe(true);
+});
+
 test("resume: false keeps nothing", async () => {
   const world = new World();
   world.connect({ resume: false }).channel("chat:a");

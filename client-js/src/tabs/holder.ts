@@ -80,7 +80,8 @@ export function createHolder(seat: Seat): Holder {
   let hasStarted = false;
   let running = false;
   let wasEstablished = false;
-  let isAway = false;
+  /** What the gateway was told; not known where the session is that of the page before. */
+  let isAway: boolean | undefined;
   let tellsAway = false;
   let until = 0;
   /** After a change of holder: the tabs have yet to say how they are. */

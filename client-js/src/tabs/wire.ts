@@ -28,7 +28,8 @@ export interface Standing {
   count: number;
   /** When the token ends; 0 where none does. */
   until: number;
-  away: boolean;
+  /** Whether the gateway was told so; not known at first. */
+  away: boolean | undefined;
   /** With {@link Standing.readings} only, which are all of them: they are said where one came or went. */
   hello?: Hello;
   readings?: Reading[];
