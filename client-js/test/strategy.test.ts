@@ -163,6 +163,36 @@ test("a count that differs at a ping is repaired by a higher link", async () => 
   expect(client.transport).toBe("websocket");
 });
 
+test.each([
+  ["poll", 10],
+  ["poll", 250],
+  ["poll", 800],
+  ["stream", 250],
+] as const)(
+  "over %s with %d ms each way publishing all the time holds up nothing that comes, on two connections",
+  async (transport, latencyMs) => {
+    const world = new World();
+    world.latencyMs = latencyMs;
+    const client = world.connect({ transports: [transport, "poll"] });
+    const got: unknown[] = [];
+    const channel = client.channel("chat:a");
+    channel.on("event", ({ data }) => got.push(data));
+    await world.advance(10_000);
+    const sent = Array.from({ length: 200 }, (_, n) => n);
+    let most = 0;
+    for (const n of sent) {
+      void channel.publish(n);
+      await world.advance(100);
+      most = Math.max(most, world.open);
+    }
+    expect(got.length).toBeGreaterThan(150);
+    expect(most).toBeLessThanOrEqual(2);
+    await world.advance(10_000);
+    expect(got).toEqual(sent);
+    expect(client.transport).toBe(transport);
+  },
+);
+
 test("use() moves at once between every two transports, and loses or repeats nothing", async () => {
   // spec: S4
   const world = new World();

@@ -24,6 +24,8 @@ import { createVerdicts } from "./verdict.ts";
 const POLL_GRACE_MS = 2500;
 /** Milliseconds that a poll is held at least, after networks that cut longer ones. */
 const HOLD_MIN_MS = 3000;
+/** The same at most of one that brings something up: it is answered at once, most likely, and what follows waits. */
+const HOLD_SENDS_MS = 1000;
 /** Of the hold that was cut, the part that the next poll is held: 20 s, 12 s, 7.2 s … */
 const HOLD_PART = 0.6;
 /** Milliseconds between two small requests through a network that answers in the gateway's place, at least; at most twice that. */
@@ -199,10 +201,11 @@ export function createCarrier(
     const { count, uplink, hello } = session;
     const wake = woken();
     const sentAt = env.now();
-    const sends = (MORE && exchanges.outgoing.length) || uplink.hasMore();
+    const posts = MORE && exchanges.outgoing.length;
+    const sends = uplink.hasMore();
     const { room } = exchanges;
     const soon = quick || (MORE && room < Infinity);
-    const wait = soon ? 0 : Math.min(holdMs, hello.hold_ms);
+    const wait = soon ? 0 : Math.min(holdMs, hello.hold_ms, sends ? HOLD_SENDS_MS : Infinity);
     const timeoutMs = soon ? VERDICT_MS : wait + POLL_GRACE_MS;
     quick = false;
     // The one before is answered `superseded`; where it is not, it only takes a connection.
@@ -210,13 +213,17 @@ export function createCarrier(
     const done = exchanges.send(true, timeoutMs, true, { wait });
     const answer = await Promise.race([done.then((why) => ({ why })), wake]);
     if (!answer) {
-      // More is to be sent, or a link took over: the next poll goes beside this one.
-      if (sends && !host.live) await Promise.race([done, host.pause(GAP_MS)]);
+      // More is to be sent, or a link took over: the next poll goes beside this one. But it makes void what this
+      // one is about to be answered: where each did that to the one before, nothing would come on a slow line.
+      if (!host.live && !quick) {
+        if (sends) await done;
+        else if (posts) await Promise.race([done, host.pause(GAP_MS)]);
+      }
       return undefined;
     }
     const { why } = answer;
     const tookMs = env.now() - sentAt;
-    if (why === UNREACHABLE && tookMs >= HOLD_MIN_MS) {
+    if (why === UNREACHABLE && Math.min(wait, tookMs) >= HOLD_MIN_MS) {
       holdMs = Math.max(HOLD_MIN_MS, wait * HOLD_PART);
       if (MORE) {
         evidence.holdMs = holdMs;
@@ -226,7 +233,8 @@ export function createCarrier(
     // A frame was refused, most likely: without any the next one may go through.
     if (MORE && isNetwork(why) && room && !exchanges.room) return undefined;
     // Answered at once with nothing: neither the network nor the gateway is to be flooded.
-    if (!why && !sends && session.count === count && tookMs < GAP_MS) await host.pause(GAP_MS);
+    if (!why && !sends && !posts && session.count === count && tookMs < GAP_MS)
+      await host.pause(GAP_MS);
     return why;
   };
 
