@@ -126,7 +126,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
         handed ??= frame.pos;
         emitter.emit(t, { position: frame.pos, durable: frame.durable });
       } else if (MORE) {
-        const change = presence.apply(frame as PresenceFrame);
+        const change = presence.learn(frame as PresenceFrame);
         if (change) emitter.emit("presence", change);
       }
     },

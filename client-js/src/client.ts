@@ -64,8 +64,8 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     }
   };
 
-  const visible = MORE ? (): boolean => env.page?.visible() ?? true : NONE;
-  const session = createSession(queue, visible, () => env.now(), deliver);
+  const seen = MORE ? (): boolean => env.page?.visible() ?? true : NONE;
+  const session = createSession(queue, seen, () => env.now(), deliver);
   const { subs, uplink } = session;
 
   const trouble = (why: Refusal & { ch?: string }): void =>
@@ -152,7 +152,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   };
 
   const tellAway = (): void => {
-    const away = wantsAway ?? !visible();
+    const away = wantsAway ?? !seen();
     // One at a time: only the last word counts.
     if (away === isAway || tellsAway || !session.ticket) return;
     isAway = away;
@@ -171,7 +171,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
 
   const tokens = createTokens(env, options.auth, push);
   const carrier = createCarrier(env, base, session, tokens, usable(env, transports), options, {
-    visible,
+    seen,
     changed: (state, transport, reason) => emit("state", { state, transport, reason }),
     established(resumed) {
       if (!resumed) {
@@ -220,7 +220,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     get transport() {
       return carrier.transport;
     },
-    ...(MORE ? { evidence: carrier.evidence } : NONE),
+    ...(MORE ? { evidence: carrier.recorder } : NONE),
     get me() {
       return session.hello.me ?? null;
     },
@@ -257,7 +257,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       for (const off of offs) off();
       uplink.end(CLOSED);
       if (MORE) for (const channel of channels.values()) channel.end();
-      if (MORE) keeper.clear();
+      if (MORE) keeper.forget();
       await closed;
     },
     [Symbol.asyncDispose]: MORE ? () => client.close() : NONE,

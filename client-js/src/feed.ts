@@ -75,9 +75,8 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
     query.set("wait", `${waitMs}`);
     for (let failures = 0; !closed; ) {
       let delayMs = backoff(++failures, 20_000, 250, env.random());
-      const answer = await exchange(env, address(), waitMs + GRACE_MS, new Set());
+      const { text } = await exchange(env, address(), waitMs + GRACE_MS, new Set());
       if (closed) return;
-      const text = answer?.text;
       try {
         const json: FeedPage = JSON.parse(`${text}`);
         const { notes = [], events = [] } = json;

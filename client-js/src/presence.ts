@@ -4,10 +4,10 @@ import type { Member, PresenceFrame } from "./protocol/frames.ts";
 
 export interface Replica extends Presence {
   /** Takes a change in; answers what the application is to be told, if anything. */
-  apply(frame: PresenceFrame): PresenceChange | undefined;
+  learn(frame: PresenceFrame): PresenceChange | undefined;
 }
 
-/** @param on adds a listener that is told what {@link Replica.apply} answers. */
+/** @param on adds a listener that is told what {@link Replica.learn} answers. */
 export function createReplica(on: Presence["on"]): Replica {
   const members = new Map<string, Member>();
   let version = -1;
@@ -22,7 +22,7 @@ export function createReplica(on: Presence["on"]): Replica {
       return members.size || total;
     },
     on,
-    apply(frame) {
+    learn(frame) {
       const { t: kind, v } = frame;
       if (kind === "members") {
         version = v;

@@ -123,7 +123,7 @@ test("in a new session only what may be repeated is sent again", () => {
 
 test("after a reload nothing is numbered before the gateway says where it is", () => {
   const { uplink, push, take } = setUp();
-  uplink.resume();
+  uplink.resync();
   push("a", "x");
   expect(take(true)).toEqual([]);
   uplink.applied(41);

@@ -3,6 +3,7 @@
  * A member up that is `undefined` is not sent: JSON drops it.
  */
 
+import { attempt } from "../attempt.ts";
 import { MORE } from "../parts.ts";
 
 /** Anything that JSON can say (RFC 8259). */
@@ -223,9 +224,5 @@ export function toFrame(value: unknown): FrameDown | undefined {
 
 /** Reads one frame's text; `undefined` where it is none. */
 export function parseFrame(text: unknown): FrameDown | undefined {
-  try {
-    return toFrame(JSON.parse(text as string));
-  } catch {
-    return undefined;
-  }
+  return attempt(() => toFrame(JSON.parse(text as string)));
 }

@@ -90,7 +90,7 @@ export interface Session {
   /** The server opened it. */
   opened(hello: Hello): void;
   /** Goes on with a session that outlived its page. */
-  resume(kept: Kept): void;
+  restore(kept: Kept): void;
   /**
    * Forgets a session that is over: the next {@link Session.open} begins another, and shows the ticket of
    * the one before (M44), unless that ended for `good`.
@@ -187,10 +187,10 @@ export function createSession(
     },
     ...(MORE
       ? {
-          resume({ ticket, link, count, hello }: Kept) {
+          restore({ ticket, link, count, hello }: Kept) {
             session.opened(hello);
             Object.assign(session, { ticket, link, count });
-            uplink.resume();
+            uplink.resync();
           },
         }
       : NONE),

@@ -18,12 +18,12 @@ export type Outcome =
 export type Settle = (outcome: Outcome) => void;
 
 interface Entry {
-  request: Request;
+  frame: Request;
   settle: Settle;
   /** Bytes of the frame's JSON. */
-  readonly size: number;
+  readonly weight: number;
   /** The channel of a publish: one of unknown outcome holds the later ones of it (M29). */
-  readonly channel: string | undefined;
+  readonly topic: string | undefined;
   /** 0 until the frame is first taken. */
   seq: number;
   /** How often the outcome was unknown. */
@@ -41,7 +41,7 @@ const SEQ_BYTES = 24;
 
 export interface Uplink {
   /** Adds a request. At the bound, unless it is the client's `own`, or above `frameBytes`, it is refused at once. */
-  push(request: Request, settle: Settle, frameBytes: number, own?: boolean): void;
+  push(frame: Request, settle: Settle, frameBytes: number, own?: boolean): void;
   /**
    * The frames to send: the new ones, or with `again` all that are not acknowledged.
    * At most `framesMax` and about `bytesMax`, but at least one.
@@ -60,7 +60,7 @@ export interface Uplink {
   /** A reply came, or what may be one: it settles its request, and acknowledges up to it. */
   settle(frame: Outcome): void;
   /** The session is one that was kept over a reload: its numbers go on where the server says. */
-  resume(): void;
+  resync(): void;
   /**
    * The session is over and another begins. What may be repeated safely is sent again: publishes to
    * durable channels, which are deduplicated by id, and reads. Another publish that was sent ends
@@ -95,9 +95,9 @@ export function createUplink(bound: number, now: () => number): Uplink {
   /** Not numbered, and not held. */
   const ready = (): Entry[] => {
     const held = new Set<string | undefined>();
-    return entries.filter(({ channel, seq, unknown, notBefore }) => {
-      const isHeld = channel && held.has(channel);
-      if (unknown) held.add(channel);
+    return entries.filter(({ topic, seq, unknown, notBefore }) => {
+      const isHeld = topic && held.has(topic);
+      if (unknown) held.add(topic);
       return (!MORE || synced) && !seq && notBefore <= now() && !isHeld;
     });
   };
@@ -115,30 +115,26 @@ export function createUplink(bound: number, now: () => number): Uplink {
   };
 
   return {
-    push(request, settle, frameBytes, own) {
-      const size = utf8(JSON.stringify(request)).length + SEQ_BYTES;
-      if (size > frameBytes) {
-        settle(refusal("too_large", "send less"));
-      } else if (!own && entries.length >= bound) {
-        settle(refusal("queue_full", "send less"));
-      } else {
-        const channel = request.t === "publish" ? request.ch : undefined;
-        entries.push({ request, settle, size, channel, seq: 0, unknown: 0, notBefore: 0 });
-      }
+    push(frame, settle, frameBytes, own) {
+      const weight = utf8(JSON.stringify(frame)).length + SEQ_BYTES;
+      const topic = frame.t === "publish" ? frame.ch : undefined;
+      if (weight > frameBytes) settle(refusal("too_large", "send less"));
+      else if (!own && entries.length >= bound) settle(refusal("queue_full", "send less"));
+      else entries.push({ frame, settle, weight, topic, seq: 0, unknown: 0, notBefore: 0 });
     },
     take(again, framesMax, bytesMax) {
       const taken: SessionUp[] = [];
       let bytes = 0;
       for (const entry of [...(again ? inFlight() : []), ...ready()]) {
-        bytes += entry.size;
+        bytes += entry.weight;
         if (taken.length >= framesMax || (taken.length && bytes > bytesMax)) break;
         entry.seq ||= ++seq;
-        taken.push({ ...entry.request, seq: entry.seq });
+        taken.push({ ...entry.frame, seq: entry.seq });
       }
       return taken;
     },
     hasMore: () => inFlight().length + ready().length > 0,
-    leaves: (ch) => entries.some(({ request }) => request.t === "unsubscribe" && request.ch === ch),
+    leaves: (ch) => entries.some(({ frame }) => frame.t === "unsubscribe" && frame.ch === ch),
     firstSeq: MORE ? () => inFlight()[0]?.seq : NONE,
     wakeAt: () =>
       Math.min(...entries.map(({ notBefore }) => (notBefore > now() ? notBefore : Infinity))),
@@ -157,7 +153,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
         entry.settle(frame);
       }
     },
-    resume: MORE
+    resync: MORE
       ? () => {
           synced = false;
         }
@@ -166,9 +162,9 @@ export function createUplink(bound: number, now: () => number): Uplink {
       seq = up = 0;
       if (MORE) synced = true;
       for (const entry of entries.splice(0)) {
-        const { request, channel, settle } = entry;
-        if (/^a|subs/.test(request.t)) settle({ t: "ok", re: 0 });
-        else if (channel && entry.seq && !isDurable(channel))
+        const { frame, topic, settle } = entry;
+        if (/^a|subs/.test(frame.t)) settle({ t: "ok", re: 0 });
+        else if (topic && entry.seq && !isDurable(topic))
           settle(refusal("unknown_outcome", "it may be stored"));
         else {
           entry.seq = 0;
@@ -185,7 +181,7 @@ export function createUplink(bound: number, now: () => number): Uplink {
           if (!entry) return;
           const { settle } = entry;
           // It asks for nothing, and is answered.
-          entry.request = { t: "presence", users: [] };
+          entry.frame = { t: "presence", users: [] };
           entry.settle = () => undefined;
           settle(why);
         }

@@ -38,7 +38,7 @@ const QUIET: RegExp = MORE
 export interface Carrier {
   readonly state: State;
   transport: Transport | null;
-  readonly evidence: Recorder;
+  readonly recorder: Recorder;
   /** Whether it is closed, or failed. */
   readonly over: boolean;
   /** Carries the session until it is closed or fails. */
@@ -81,8 +81,8 @@ export function createCarrier(
   let establishedAt = 0;
   let liveAt = 0;
   const verdicts = MORE ? createVerdicts(env, base) : NONE;
-  const evidence = MORE ? createRecorder(() => env.now()) : NONE;
-  let holdMs = MORE ? (verdicts.read().holdMs ?? Infinity) : Infinity;
+  const recorder = MORE ? createRecorder(() => env.now()) : NONE;
+  let holdMs = MORE ? (verdicts.known().holdMs ?? Infinity) : Infinity;
   /** The reason that the application was last told. */
   let said: string | undefined;
   /** The next poll is to be answered at once. */
@@ -150,16 +150,16 @@ export function createCarrier(
     const why = await link.proven;
     host.probing = undefined;
     if (!MORE) return why;
-    if (why && link.stalled && !link.duplex && !verdicts.read().fills) {
+    if (why && link.stalled && !link.duplex && !verdicts.known().fills) {
       // What came may be held until more follows: with fillers it would.
       verdicts.learn({ fills: true });
       const again = await prove(transport);
       if (again) verdicts.learn({ fills: false });
       return again;
     }
-    if (!why) verdicts.learn({ best: transport, rttMs: evidence.rttMs });
-    else if (isNetwork(why) && exchanges.answered && evidence.last("poll")?.outcome === "ok")
-      verdicts.failed(transport);
+    if (!why) verdicts.learn({ best: transport, rttMs: recorder.rttMs });
+    else if (isNetwork(why) && exchanges.answered && recorder.last("poll")?.outcome === "ok")
+      verdicts.blame(transport);
     return why;
   };
 
@@ -226,7 +226,7 @@ export function createCarrier(
     if (why === UNREACHABLE && Math.min(wait, tookMs) >= HOLD_MIN_MS) {
       holdMs = Math.max(HOLD_MIN_MS, wait * HOLD_PART);
       if (MORE) {
-        evidence.holdMs = holdMs;
+        recorder.holdMs = holdMs;
         verdicts.learn({ holdMs });
       }
     }
@@ -271,12 +271,12 @@ export function createCarrier(
     live: undefined,
     probing: undefined,
     polling: false,
-    evidence,
+    recorder,
     verdicts,
-    exchanges: createExchanges(env, base, session, evidence, (output) => host.act(output)),
+    exchanges: createExchanges(env, base, session, recorder, (output) => host.act(output)),
     wake: () => undefined,
     over: false,
-    ...(MORE ? { visible: hooks.visible } : NONE),
+    ...(MORE ? { seen: hooks.seen } : NONE),
     may: (transport) => host.allowed.includes(transport),
     pause: (ms) => new Promise((resolve) => void env.setTimeout(resolve, ms)),
     async settled() {
@@ -306,7 +306,7 @@ export function createCarrier(
         host.live = link;
         link.adopted();
         if (MORE) liveAt = env.now();
-        session.expectPing(session.hello.ping_ms[MORE && !host.visible() ? "hidden" : "visible"]);
+        session.expectPing(session.hello.ping_ms[MORE && !host.seen() ? "hidden" : "visible"]);
         change("connected", link.transport);
         upstream.flush(true);
         host.wake();
@@ -329,7 +329,7 @@ export function createCarrier(
         const livedMs = env.now() - liveAt;
         // What the page no longer allows it gave up itself.
         const cut = !why && host.may(link.transport);
-        if (cut) evidence.note(link.transport, "cut", livedMs);
+        if (cut) recorder.note(link.transport, "cut", livedMs);
         climb.lost(livedMs, cut);
       }
       // Everything may have stalled at once: the first poll has to be answered soon.
@@ -367,7 +367,7 @@ export function createCarrier(
             upstream.acknowledge(host.live);
             upstream.watch();
           }
-          if (host.visible()) host.verify(false);
+          if (host.seen()) host.verify(false);
         }
       : NONE,
 

@@ -50,7 +50,7 @@ export function createExchanges(
   env: Env,
   base: string,
   session: Session,
-  evidence: Recorder,
+  recorder: Recorder,
   act: (output: Output | undefined) => Refusal | undefined,
 ): Exchanges {
   const pending = new Set<AbortController>();
@@ -91,7 +91,7 @@ export function createExchanges(
       const nonce = freshName(env);
       const url = addressOf(base, nonce, "x");
       const sentAt = MORE ? env.now() : 0;
-      const { text, ok } = (await exchange(env, url, timeoutMs, pending, frames)) ?? { text: "" };
+      const { text = "", ok } = await exchange(env, url, timeoutMs, pending, frames);
       const [first] = frames as readonly LinkUp[];
       // The other way was faster: this one's provisional session ends by itself.
       if (session.ticket && first?.l === "open") return undefined;
@@ -113,8 +113,8 @@ export function createExchanges(
       const tookMs = env.now() - sentAt;
       const held = frames.some((frame) => (frame as AttachFrame).wait);
       const failed = tookMs >= timeoutMs ? "hung" : held ? "cut" : "refused";
-      if (answered && !held) evidence.rttMs = tookMs;
-      evidence.note("poll", answered ? "ok" : ok ? "intercepted" : failed, tookMs);
+      if (answered && !held) recorder.rttMs = tookMs;
+      recorder.note("poll", answered ? "ok" : ok ? "intercepted" : failed, tookMs);
       return why;
     },
     beacon: MORE

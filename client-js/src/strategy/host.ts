@@ -12,7 +12,7 @@ import type { Verdicts } from "./verdict.ts";
 /** What the session's owner is told. */
 export interface Hooks {
   /** Whether somebody can see the page. */
-  visible(): boolean;
+  seen(): boolean;
   changed(state: State, transport: Transport | null, reason: string | undefined): void;
   /** A new session was opened, or the one that was there goes on. */
   established(resumed: boolean): void;
@@ -29,7 +29,7 @@ export interface Host {
   readonly session: Session;
   readonly tokens: Tokens;
   readonly exchanges: Exchanges;
-  readonly evidence: Recorder;
+  readonly recorder: Recorder;
   readonly verdicts: Verdicts;
   state: State;
   /** The transports that may be used, best first. */
@@ -42,7 +42,7 @@ export interface Host {
   wake(): void;
   /** Whether it is closed, or failed. */
   over: boolean;
-  visible(): boolean;
+  seen(): boolean;
   may(transport: Transport): boolean;
   pause(ms: number): Promise<void>;
   /** Waits while a link attaches: what is sent meanwhile would take the session from it. */

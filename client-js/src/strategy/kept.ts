@@ -3,6 +3,7 @@
  * then the count is exact and nobody else goes on with the session. A page that crashed, or a tab
  * that was duplicated, opens a new session with the positions.
  */
+import { attempt } from "../attempt.ts";
 import type { Env, Store } from "../env.ts";
 import type { Session } from "../session/session.ts";
 import type { Stored } from "../session/stored.ts";
@@ -29,7 +30,7 @@ export interface Keeper {
   /** Writes it. `goodbye`: the page goes away, and the session may be resumed. */
   write(goodbye: boolean): void;
   /** Forgets everything: the session ended. */
-  clear(): void;
+  forget(): void;
 }
 
 /** @param key in the storage; where it is empty nothing is kept. */
@@ -42,22 +43,14 @@ export function createKeeper(
   const { subs } = session;
   let timer: unknown;
 
-  /**
-   * Does something with the storage, which may be full, denied, or somebody else's: then a reload opens
-   * a new session.
-   */
-  const attempt = (run: (storage: Store) => void): void => {
-    try {
-      if (key && env.storage) run(env.storage);
-    } catch {
-      // There is nothing to do about it.
-    }
-  };
+  /** The storage may be full, denied, or somebody else's: then a reload opens a new session. */
+  const store = (run: (storage: Store) => void): unknown =>
+    attempt(() => key && env.storage && run(env.storage));
 
   const keeper: Keeper = {
     positions: new Map(),
     restore: () =>
-      attempt((storage) => {
+      store((storage) => {
         const stored: Stored = JSON.parse(`${storage.getItem(key)}`);
         const { channels, ticket, hello, now } = stored;
         for (const { ch, since, durable } of channels) {
@@ -67,7 +60,7 @@ export function createKeeper(
           if (ch.startsWith("@user:")) subs.set(ch, subscription(ch, false, since));
         }
         if (!ticket || env.now() - now >= (hello.window_ms as number)) return;
-        session.resume(stored);
+        session.restore(stored);
         for (const kept of channels)
           subs.set(kept.ch, { ...subscription(kept.ch, false, kept.since), ...kept, asked: true });
         keeper.write(false);
@@ -78,7 +71,7 @@ export function createKeeper(
     write(goodbye) {
       env.clearTimeout(timer);
       timer = undefined;
-      attempt((storage) => {
+      store((storage) => {
         const { ticket, link, count, hello } = session;
         const stored: Stored = {
           now: env.now(),
@@ -96,11 +89,11 @@ export function createKeeper(
         storage.setItem(key, JSON.stringify(stored));
       });
     },
-    clear() {
+    forget() {
       env.clearTimeout(timer);
       // In the place of a timer it keeps what still comes from being written.
       timer = keeper;
-      attempt((storage) => storage.removeItem(key));
+      store((storage) => storage.removeItem(key));
     },
   };
   return keeper;

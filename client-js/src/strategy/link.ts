@@ -108,7 +108,7 @@ export function openLink(
       }
     },
     adopted() {
-      if (MORE && link.stage !== "live") host.evidence.note(transport, "ok", env.now() - startedAt);
+      if (MORE && link.stage !== "live") host.recorder.note(transport, "ok", env.now() - startedAt);
       step("live");
       settle();
     },
@@ -121,7 +121,7 @@ export function openLink(
       if (link.stage === "over") return;
       if (link.stage !== "live" && !why) {
         const outcome = opened ? "opened_dead" : link.stalled ? "hung" : "refused";
-        if (MORE) host.evidence.note(transport, outcome, env.now() - startedAt);
+        if (MORE) host.recorder.note(transport, outcome, env.now() - startedAt);
       }
       settle(why ?? UNREACHABLE);
       link.close();
@@ -142,7 +142,7 @@ export function openLink(
       l: "candidate",
       v: 1,
       ticket: session.ticket,
-      ...(MORE && { filler: (!duplex && host.verdicts.read().fills) || undefined }),
+      ...(MORE && { filler: (!duplex && host.verdicts.known().fills) || undefined }),
     },
     {
       opened() {
@@ -158,7 +158,7 @@ export function openLink(
             // The first may have come with what the network had to bring anyway.
             if (duplex || echoes++) link.attach();
             else {
-              step("echo", ALONE_MS + (host.evidence.rttMs ?? 0));
+              step("echo", ALONE_MS + (host.recorder.rttMs ?? 0));
               sendEcho();
             }
           }

@@ -26,7 +26,7 @@ type Proved = Promise<Refusal | undefined>;
  * where that failed.
  */
 export function createReach(host: Host, opening: () => OpenFrame): (hedged: boolean) => Proved {
-  const { session, exchanges, evidence, verdicts, tokens } = host;
+  const { session, exchanges, recorder, verdicts, tokens } = host;
 
   /** Attaches by an exchange, and by a higher one where that goes into a dead connection. */
   const rejoin = async (token: string | undefined): Proved => {
@@ -47,7 +47,7 @@ export function createReach(host: Host, opening: () => OpenFrame): (hedged: bool
   const race = async (): Proved => {
     const first = opening();
     const link = host.prove("websocket", first);
-    const { rttMs = 0 } = verdicts.read();
+    const { rttMs = 0 } = verdicts.known();
     const hedge = host.pause(Math.max(HEDGE_MS, HEDGE_TRIPS * rttMs));
     await Promise.race([link, hedge]);
     if (isUp() || host.over) return link;
@@ -64,10 +64,10 @@ export function createReach(host: Host, opening: () => OpenFrame): (hedged: bool
   /** Why neither an exchange, which failed so, nor a WebSocket came through. */
   const explain = (why: Refusal | undefined, failed: Refusal): Refusal => {
     if (why === INTERCEPTED) return why;
-    const { outcome, ms = 0 } = evidence.last("websocket") ?? {};
-    const hung = evidence.last("poll")?.outcome === "hung";
+    const { outcome, ms = 0 } = recorder.last("websocket") ?? {};
+    const hung = recorder.last("poll")?.outcome === "hung";
     if (!hung || outcome !== "refused" || ms > NEAR_MS) return failed;
-    evidence.note("poll", "credentials", ms);
+    recorder.note("poll", "credentials", ms);
     return CREDENTIALS;
   };
 
@@ -75,7 +75,7 @@ export function createReach(host: Host, opening: () => OpenFrame): (hedged: bool
     if (host.over) return undefined;
     const { fresh: token } = tokens;
     const kept = !!session.ticket;
-    const likely = MORE && verdicts.read().best === "websocket" && host.may("websocket");
+    const likely = MORE && verdicts.known().best === "websocket" && host.may("websocket");
     if (hedged && !kept && likely && host.may("poll")) return race();
     // A candidate has no place for a token, and without a fresh one an expired ticket opens nothing.
     const renews = kept && token;

@@ -100,7 +100,7 @@ export function createUpstream(host: Host): Upstream {
       const isLive = link === host.live;
       // Beside a stream the `attach` that goes before it has the count.
       const count = duplex && isLive ? session.acknowledge() : undefined;
-      const pong = { l: "pong", ...(MORE && { visible: host.visible() }), count } as const;
+      const pong = { l: "pong", ...(MORE && { visible: host.seen() }), count } as const;
       if (duplex) link.send(pong);
       else if (MORE && isLive) upstream.post(pong);
     },

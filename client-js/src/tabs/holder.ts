@@ -179,7 +179,7 @@ export function createHolder(seat: Seat): Holder {
   );
 
   const carrier = createCarrier(env, base, session, tokens, usable(env, transports), options, {
-    visible: seen,
+    seen,
     changed(state, transport, reason) {
       if (ended.signal.aborted) return;
       status = { state, transport, reason, me: session.hello.me };
@@ -291,7 +291,7 @@ export function createHolder(seat: Seat): Holder {
       if (before?.ticket && before.hello) {
         const { hello, link, readings = [], count, ticket } = before;
         for (const [ch, sub] of fromReadings(readings)) subs.set(ch, sub);
-        session.resume({ ticket, link, count, hello });
+        session.restore({ ticket, link, count, hello });
         status.state = "reconnecting";
         wasEstablished = ticketSuffices = isFresh = true;
         isAway = before.away;
@@ -349,7 +349,7 @@ export function createHolder(seat: Seat): Holder {
       }
       flush();
       ended.abort();
-      if (!keep) keeper.clear();
+      if (!keep) keeper.forget();
       // Without a ticket nothing is said to the gateway.
       session.ticket = undefined;
       carrier.cut();
@@ -358,7 +358,7 @@ export function createHolder(seat: Seat): Holder {
     async close() {
       flush();
       ended.abort();
-      keeper.clear();
+      keeper.forget();
       await carrier.close();
       session.uplink.end(CLOSED);
     },

@@ -1,4 +1,5 @@
 /** An exchange: frames up in the body, frames down in one complete answer (PROTOCOL.md section 4). */
+import { attempt } from "../attempt.ts";
 import type { Env } from "../env.ts";
 import { MORE } from "../parts.ts";
 import { encodeBody } from "../protocol/body.ts";
@@ -10,15 +11,16 @@ export async function request(
   url: string,
   signal: AbortSignal,
   frames?: readonly FrameUp[],
-): Promise<Response | undefined> {
+): Promise<Response> {
   const form = (!MORE || frames) && {
     method: "POST",
     body: new URLSearchParams(encodeBody(frames as FrameUp[])),
   };
-  return env.fetch?.(url, { ...form, cache: "no-store", signal });
+  // Where there is none it throws, as where nothing answers.
+  return (env.fetch as typeof fetch)(url, { ...form, cache: "no-store", signal });
 }
 
-/** A complete answer. */
+/** A complete answer; nothing of it where none came. */
 export interface Answer {
   text: string;
   /** Whether its status says success. */
@@ -29,7 +31,7 @@ export interface Answer {
 const BODY_MS = 60_000;
 
 /**
- * The complete answer; `undefined` where none came.
+ * The complete answer.
  * @param timeoutMs within which it has to begin.
  * @param pending has the request's controller until the answer begins.
  */
@@ -39,7 +41,7 @@ export async function exchange(
   timeoutMs: number,
   pending: Set<AbortController>,
   frames?: readonly FrameUp[],
-): Promise<Answer | undefined> {
+): Promise<Partial<Answer>> {
   const control = new AbortController();
   pending.add(control);
   const within = (ms: number): unknown => env.setTimeout(() => control.abort(), ms);
@@ -50,9 +52,9 @@ export async function exchange(
       env.clearTimeout(timer);
       timer = within(BODY_MS);
       pending.delete(control);
-      return response && { text: await response.text(), ok: MORE && response.ok };
+      return { text: await response.text(), ok: MORE && response.ok };
     })
-    .catch(() => undefined);
+    .catch(() => ({}));
   env.clearTimeout(timer);
   pending.delete(control);
   return answer;
@@ -60,10 +62,6 @@ export async function exchange(
 
 /** Reads an answer: an array of frames, or the one `error` of a refusal. */
 export function parseAnswer(text: string): FrameDown[] {
-  try {
-    return [JSON.parse(text)].flat().flatMap((value) => toFrame(value) ?? []);
-  } catch {
-    // A portal's or a proxy's own page.
-    return [];
-  }
+  // Else it is a portal's or a proxy's own page.
+  return attempt(() => [JSON.parse(text)].flat().flatMap((value) => toFrame(value) ?? [])) ?? [];
 }

@@ -14,7 +14,7 @@ export function openStream(env: Env, url: string, first: FrameUp, listener: List
   const { signal } = control;
   const read = async (): Promise<void> => {
     // Where there is nothing to read from it throws, which ends it.
-    const { body } = (await request(env, url, signal, [first])) as Response;
+    const { body } = await request(env, url, signal, [first]);
     if (!signal.aborted) listener.opened();
     const reader = (body as ReadableStream<Uint8Array>).getReader();
     const decoder = new TextDecoder();

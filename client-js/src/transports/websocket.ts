@@ -1,4 +1,5 @@
 /** A WebSocket: one frame a text message (WHATWG WebSockets; PROTOCOL.md section 4). */
+import { attempt } from "../attempt.ts";
 import type { Env } from "../env.ts";
 import { CLOSED } from "../errors.ts";
 import { type FrameUp, parseFrame } from "../protocol/frames.ts";
@@ -11,7 +12,8 @@ export function openWebSocket(
   first: FrameUp,
   listener: Listener,
 ): Connection | undefined {
-  try {
+  // There may be none, and a page served over https may not open ws: (WHATWG WebSockets, "The WebSocket() constructor").
+  return attempt(() => {
     const socket = new (env.WebSocket as NonNullable<Env["WebSocket"]>)(url);
     // What is sent while it closes is dropped, and sent again over the next link.
     const send = (frame: FrameUp): void => socket.send(JSON.stringify(frame));
@@ -35,8 +37,5 @@ export function openWebSocket(
         socket.close();
       },
     };
-  } catch {
-    // There is none, or a page served over https may not open ws: (WHATWG WebSockets, "The WebSocket() constructor").
-    return undefined;
-  }
+  });
 }
