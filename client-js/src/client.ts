@@ -190,27 +190,13 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
 
   // What the application sees.
 
-  const controls: Pick<Client, "use" | "cut" | "away" | "presence" | "feedTicket"> = {
-    use: (transports) => carrier.use(usable(env, transports)),
-    cut: carrier.cut,
-    away(away) {
-      wantsAway = away;
-      tellAway();
-    },
-    async presence(users) {
-      const { users: known = {} } = await host.request({ t: "presence", users: [...users] });
-      return new Map(
-        Object.entries(known).map(([user, { state, sessions = 0, last_seen: lastSeen }]) => [
-          user,
-          { state, sessions, lastSeen },
-        ]),
-      );
-    },
-    async feedTicket(channels) {
-      const ok = await host.request({ t: "feed_ticket", chs: [...channels] });
-      const { ticket, expires_ms: expiresMs } = ok as Required<OkFrame>;
-      return { ticket, expiresMs };
-    },
+  const close = async (): Promise<void> => {
+    const closed = carrier.close();
+    for (const off of offs) off();
+    uplink.end(CLOSED);
+    if (MORE) for (const channel of channels.values()) channel.end();
+    if (MORE) keeper.forget();
+    await closed;
   };
 
   const client: Client = {
@@ -251,16 +237,32 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       }
       return channel;
     },
-    ...(MORE ? controls : NONE),
-    async close() {
-      const closed = carrier.close();
-      for (const off of offs) off();
-      uplink.end(CLOSED);
-      if (MORE) for (const channel of channels.values()) channel.end();
-      if (MORE) keeper.forget();
-      await closed;
-    },
-    [Symbol.asyncDispose]: MORE ? () => client.close() : NONE,
+    ...(MORE
+      ? {
+          use: (transports) => carrier.use(usable(env, transports)),
+          cut: carrier.cut,
+          away(away) {
+            wantsAway = away;
+            tellAway();
+          },
+          async presence(users) {
+            const { users: known = {} } = await host.request({ t: "presence", users: [...users] });
+            return new Map(
+              Object.entries(known).map(([user, { state, sessions = 0, last_seen: lastSeen }]) => [
+                user,
+                { state, sessions, lastSeen },
+              ]),
+            );
+          },
+          async feedTicket(channels) {
+            const ok = await host.request({ t: "feed_ticket", chs: [...channels] });
+            const { ticket, expires_ms: expiresMs } = ok as Required<OkFrame>;
+            return { ticket, expiresMs };
+          },
+        }
+      : NONE),
+    close,
+    [Symbol.asyncDispose]: MORE ? close : NONE,
   };
 
   // The session of the page before goes on: what this page does not ask for ends after a while.
@@ -268,12 +270,10 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   const unclaimed = MORE ? new Set(session.ticket && subs.keys()) : NONE;
   if (MORE) {
     for (const ch of subs.keys()) open(ch);
-    if (unclaimed.size) {
-      env.setTimeout(() => {
-        for (const ch of unclaimed) channels.get(ch)?.unsubscribe();
-        unclaimed.clear();
-      }, HEALTHY_MS);
-    }
+    env.setTimeout(() => {
+      for (const ch of unclaimed) channels.get(ch)?.unsubscribe();
+      unclaimed.clear();
+    }, HEALTHY_MS);
   }
 
   const { page } = env;
@@ -299,7 +299,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
           page.listen(kind, check),
         );
 
-  if (MORE) offs.push(whenAborted(signal, client.close));
+  if (MORE) offs.push(whenAborted(signal, close));
   void carrier.run();
   return client;
 }

@@ -1,7 +1,7 @@
 /** A plain, read-only feed: no session, no way up (PROTOCOL.md section 9). It stands alone. */
 import type { Feed, FeedEvent, FeedEvents, FeedOptions } from "./api.ts";
 import { type Backlog, createBacklog } from "./backlog.ts";
-import { backoff } from "./backoff.ts";
+import { backoff, RETRY_MS_MAX } from "./backoff.ts";
 import { toEvent } from "./channel.ts";
 import { createEmitter } from "./emitter.ts";
 import { createEnv, freshName, type Source, whenAborted } from "./env.ts";
@@ -27,6 +27,10 @@ export type { Json } from "./protocol/frames.ts";
 const WAIT_MS = 20_000;
 /** Milliseconds beyond its wait after which a request is given up. */
 const GRACE_MS = 5000;
+/** Milliseconds after an answer with nothing in it: neither the network nor the gateway is to be flooded. */
+const GAP_MS = 300;
+/** Positions that are kept at most: one a channel, and on a state channel one a key. */
+const LAST_MAX = 10_000;
 /** Errors of an `EventSource` without any event between, after which the feed asks instead. */
 const SOURCE_ERRORS_MAX = 2;
 
@@ -61,6 +65,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
       const name = JSON.stringify([ch, key]);
       const at = parsePosition(pos);
       if (at && isAfter(at, last.get(name))) {
+        if (last.size > LAST_MAX) last.delete(last.keys().next().value as string);
         last.set(name, at);
         emit("event", { ...toEvent(frame), channel: ch });
       }
@@ -79,12 +84,13 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
       if (closed) return;
       try {
         const json: FeedPage = JSON.parse(`${text}`);
+        delayMs = Math.min(json.retry_ms ?? delayMs, RETRY_MS_MAX);
         const { notes = [], events = [] } = json;
         for (const frame of [json, ...notes, ...events]) take(toFrame(frame));
         if (json.events) {
           cursor = json.cursor;
           failures = 0;
-          delayMs = json.more ? 0 : (every ?? 0);
+          delayMs = json.more || (!every && json.events.length) ? 0 : (every ?? GAP_MS);
         }
       } catch {
         emit("error", new ThroughlineError(UNREACHABLE));

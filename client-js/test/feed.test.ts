@@ -157,6 +157,25 @@ test("failures are told, and tried again later", async () => {
   expect(urls.length).toBeGreaterThan(2);
 });
 
+test("a retry hint of the gateway wins over the backoff", async () => {
+  // spec: B4
+  const { clock, got, urls } = open([
+    { l: "error", code: "rate_limited", message: "slow down", scope: "link", retry_ms: 30_000 },
+    { events: [event(1)], cursor: position(1), more: false },
+  ]);
+  await clock.advance(29_000);
+  expect(urls).toHaveLength(1);
+  await clock.advance(2000);
+  expect(got).toEqual(["rate_limited", 1]);
+});
+
+test("answers that come at once with nothing, as from a cache, do not make it ask at once", async () => {
+  const empty = { events: [], cursor: position(1), more: false };
+  const { clock, urls } = open(Array(1000).fill(empty));
+  await clock.advance(3000);
+  expect(urls.length).toBeLessThan(20);
+});
+
 test("for await ends with the signal", async () => {
   const control = new AbortController();
   const { clock, feed } = open(

@@ -175,7 +175,7 @@ export interface EmptyFrame {
 }
 
 /** What a request to a feed is answered with (PROTOCOL.md section 9); a refusal is one frame. */
-export interface FeedPage {
+export interface FeedPage extends Partial<Pick<Refusal, "retry_ms">> {
   events?: unknown[];
   /** Frames of other kinds: `gap`, `skipped` and `error`. */
   notes?: unknown[];

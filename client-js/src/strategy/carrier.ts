@@ -201,7 +201,6 @@ export function createCarrier(
     const { count, uplink, hello } = session;
     const wake = woken();
     const sentAt = env.now();
-    const posts = MORE && exchanges.outgoing.length;
     const sends = uplink.hasMore();
     const { room } = exchanges;
     const soon = quick || (MORE && room < Infinity);
@@ -215,10 +214,7 @@ export function createCarrier(
     if (!answer) {
       // More is to be sent, or a link took over: the next poll goes beside this one. But it makes void what this
       // one is about to be answered: where each did that to the one before, nothing would come on a slow line.
-      if (!host.live && !quick) {
-        if (sends) await done;
-        else if (posts) await Promise.race([done, host.pause(GAP_MS)]);
-      }
+      if (sends && !host.live && !quick) await done;
       return undefined;
     }
     const { why } = answer;
@@ -233,8 +229,7 @@ export function createCarrier(
     // A frame was refused, most likely: without any the next one may go through.
     if (MORE && isNetwork(why) && room && !exchanges.room) return undefined;
     // Answered at once with nothing: neither the network nor the gateway is to be flooded.
-    if (!why && !sends && !posts && session.count === count && tookMs < GAP_MS)
-      await host.pause(GAP_MS);
+    if (!why && !sends && session.count === count && tookMs < GAP_MS) await host.pause(GAP_MS);
     return why;
   };
 

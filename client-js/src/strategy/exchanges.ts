@@ -123,12 +123,8 @@ export function createExchanges(
           env.beacon(addressOf(base, freshName(env), "x"), encodeBody(frames));
         }
       : NONE,
-    abort(afterMs) {
-      for (const control of pending) {
-        const abort = (): void => control.abort();
-        if (afterMs) env.setTimeout(abort, afterMs);
-        else abort();
-      }
+    abort(afterMs = 0) {
+      for (const control of pending) env.setTimeout(() => control.abort(), afterMs);
       return pending.size;
     },
   };
