@@ -89,7 +89,7 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
     name,
     ...(MORE ? { presence } : NONE),
     get position() {
-      return (behind() ?? { at: handed }).at;
+      return MORE ? (behind() ?? { at: handed }).at : handed;
     },
     on(kind, listener) {
       if (kind === "event") queueMicrotask(drain);

@@ -82,7 +82,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       }, why.retry_ms ?? SUBSCRIBE_AGAIN_MS);
       return;
     }
-    const channel = channels.get(ch);
+    const channel = MORE ? channels.get(ch) : NONE;
     if (MORE && why.t === "unwatched") {
       // The subscription goes on, nobody is known to be there (M39).
       sub.presence = false;
@@ -109,8 +109,8 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     });
   };
 
-  const add = (ch: string, presence: boolean, since: string | undefined): void => {
-    const sub = subscription(ch, presence, since);
+  const add = (ch: string, since: string | undefined, presence: boolean): void => {
+    const sub = subscription(ch, since, presence);
     subs.set(ch, sub);
     ask(sub);
   };
@@ -214,12 +214,12 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     channel(name, { presence = false, since } = {}) {
       const channel = open(name);
       const sub = subs.get(name);
-      if (!sub) add(name, presence, MORE ? (since ?? keeper.positions.get(name)) : since);
+      if (!sub) add(name, MORE ? (since ?? keeper.positions.get(name)) : since, presence);
       else if (MORE && unclaimed.delete(name)) {
         // The page that went before had this channel; this one has none of its state.
         if (since || sub.state || presence !== sub.presence) {
           if (session.ticket) push({ t: "unsubscribe", ch: name });
-          add(name, presence, since ?? (sub.durable ? sub.since : undefined));
+          add(name, since ?? (sub.durable ? sub.since : undefined), presence);
         } else if (presence) {
           push({ t: "presence", chs: [name] }, (outcome) => {
             const answer = (outcome as OkFrame).channels?.[name];

@@ -9,7 +9,7 @@ export type Retry = "no" | "later" | "token" | "open";
 const OPEN = /gone|_ticket|_count|^closed/;
 const TOKEN = /unauth|expired/;
 /** How the codes begin that are final, of those that are left. */
-const NO = /^(bad|conf|disc|dup|forb|not|super|too_l|too_many$|unknown_c|uns|up)/;
+const NO = /^(bad|con|dis|du|fo|no|su|too_l|too_many$|unknown_c|uns|up)/;
 
 /** What a code lets a client do. A code that is not in the table is tried again later. */
 export function retryOf(code: string): Retry {
@@ -60,7 +60,9 @@ export const CREDENTIALS: Refusal = refusal("credentials", "log in");
 
 /** Whether the network is to blame, and nothing of the gateway's was heard. */
 export function isNetwork(why: Refusal | undefined): boolean {
-  return why === UNREACHABLE || (MORE && (why === INTERCEPTED || why === CREDENTIALS));
+  return MORE
+    ? why === UNREACHABLE || why === INTERCEPTED || why === CREDENTIALS
+    : why === UNREACHABLE;
 }
 
 /** The client was closed. */

@@ -8,7 +8,7 @@ export interface Position {
   offset: number;
 }
 
-const FORM: RegExp = MORE ? /^([\w-]{1,32})\.(0|[1-9]\d{0,15})\.[\da-f]{16}$/ : /(.+)\.(.+)\./;
+const FORM: RegExp = MORE ? /^([\w-]+)\.(0|[1-9]\d*)\.[\da-f]{16}$/ : /(.+)\.(.+)\./;
 
 /** Reads a position; `undefined` where the text is none. The tag is proven by the server only. */
 export function parsePosition(text: string | undefined): Position | undefined {

@@ -147,12 +147,10 @@ export function createSession(
         return frame.n === session.count ? "acknowledge" : "reattach";
       case "superseded":
         return { why: SUPERSEDED, reopen: frame.link > session.link };
-      case "rotate":
-        return MORE ? frame.l : undefined;
       case "error":
         return { why: frame, reopen: frame.scope === "session" || retryOf(frame.code) === "open" };
       default:
-        return undefined;
+        return MORE && frame.l === "rotate" ? frame.l : undefined;
     }
   };
 

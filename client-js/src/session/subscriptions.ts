@@ -33,7 +33,7 @@ export type Subscriptions = Map<string, Subscription>;
 export type Verdict = "next" | "hole" | undefined;
 
 /** A channel that nobody has been asked for yet. */
-export function subscription(ch: string, presence = false, since?: string): Subscription {
+export function subscription(ch: string, since?: string, presence = false): Subscription {
   return {
     ch,
     ...(MORE ? { presence } : NONE),

@@ -124,8 +124,8 @@ export function createCarrier(
   const shut = async (): Promise<void> => {
     if (host.over) return;
     const { live } = host;
-    const duplex = live && (!MORE || live.duplex);
-    if (duplex) live.send({ l: "close" });
+    const duplex = MORE ? live?.duplex : live;
+    if (duplex) live?.send({ l: "close" });
     end("closed");
     if (!duplex && session.ticket) {
       const frames: FrameUp[] = [session.attach(false), { l: "close" }];
@@ -203,7 +203,7 @@ export function createCarrier(
     const sentAt = env.now();
     const sends = uplink.hasMore();
     const { room } = exchanges;
-    const soon = quick || (MORE && room < Infinity);
+    const soon = MORE ? quick || room < Infinity : quick;
     const wait = soon ? 0 : Math.min(holdMs, hello.hold_ms, sends ? HOLD_SENDS_MS : Infinity);
     const timeoutMs = soon ? VERDICT_MS : wait + POLL_GRACE_MS;
     quick = false;

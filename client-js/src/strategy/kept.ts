@@ -57,12 +57,12 @@ export function createKeeper(
           if (!durable) continue;
           keeper.positions.set(ch, since);
           // The gateway joins every session of a user to it, so the page may never name it.
-          if (ch.startsWith("@user:")) subs.set(ch, subscription(ch, false, since));
+          if (ch.startsWith("@user:")) subs.set(ch, subscription(ch, since));
         }
         if (!ticket || env.now() - now >= (hello.window_ms as number)) return;
         session.restore(stored);
         for (const kept of channels)
-          subs.set(kept.ch, { ...subscription(kept.ch, false, kept.since), ...kept, asked: true });
+          subs.set(kept.ch, { ...subscription(kept.ch, kept.since), ...kept, asked: true });
         keeper.write(false);
       }),
     touch() {

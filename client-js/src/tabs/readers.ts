@@ -134,7 +134,7 @@ export function createReaders(
       } else if (code && state) {
         // What may not be read may be subscribed to: each tab ignores what it has.
         push({ t: "unsubscribe", ch });
-        const again: Shared = { ...subscription(ch, sub.presence), auto: !!sub.auto };
+        const again: Shared = { ...subscription(ch, undefined, sub.presence), auto: !!sub.auto };
         subs.set(ch, again);
         waiters.set(ch, [{ ...waiter, first: true }]);
         give(subscribed(sub, re), ch);
@@ -209,7 +209,7 @@ export function createReaders(
       const watches = !!sub && presence && !sub.presence;
       tab.chs.set(ch, presence);
       if (!sub) {
-        sub = subscription(ch, presence, since);
+        sub = subscription(ch, since, presence);
         subs.set(ch, sub);
         say({ to: tab.id, joins: ch });
       }
