@@ -3,7 +3,7 @@ import type { Feed, FeedEvent, FeedEvents, FeedOptions } from "./api.ts";
 import { type Backlog, createBacklog } from "./backlog.ts";
 import { backoff, RETRY_MS_MAX } from "./backoff.ts";
 import { toEvent } from "./channel.ts";
-import { createEmitter } from "./emitter.ts";
+import { createEmitter, type Off } from "./emitter.ts";
 import { createEnv, freshName, type Source, whenAborted } from "./env.ts";
 import { ThroughlineError, UNREACHABLE } from "./errors.ts";
 import {
@@ -51,6 +51,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
   let cursor = options.since;
   let closed = false;
   let source: Source | undefined;
+  let off: Off | undefined;
 
   const address = (): string => {
     if (cursor) query.set("since", cursor);
@@ -125,6 +126,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
     on,
     close() {
       closed = true;
+      off?.();
       source?.close();
       env.stop();
       for (const backlog of backlogs) backlog.end();
@@ -134,7 +136,7 @@ export function feed(url: string, channels: readonly string[], options: FeedOpti
         emit("gap", { channel, reason: "overflow", position }),
       ),
   };
-  whenAborted(signal, reader.close);
+  off = whenAborted(signal, reader.close);
   // What the page does right after `feed` comes first.
   queueMicrotask(listen);
   return reader;

@@ -1,4 +1,5 @@
 /** What is left of a client that was closed: nothing, in whatever state it was. */
+import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
 import { feed } from "../src/feed.ts";
 import type { Client, ConnectOptions, Transport } from "../src/index.ts";
@@ -391,3 +392,17 @@ test.each(["ok", "hang", "refuse"] as const)(
     await expectNothing(world);
   },
 );
+
+test("what is closed keeps no listener at the signal that would have closed it", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  const { signal } = new AbortController();
+  const client = world.connect({ signal });
+  const tab = browser.open({ signal });
+  const reader = feed("http://gateway.test/realtime", ["chat:a"], { env: world.env, signal });
+  expect(getEventListeners(signal, "abort")).toHaveLength(3);
+  reader.close();
+  await close(world, client);
+  await close(world, tab.client);
+  expect(getEventListeners(signal, "abort")).toEqual([]);
+});

@@ -158,8 +158,7 @@ export function createCarrier(
       return again;
     }
     if (!why) verdicts.learn({ best: transport, rttMs: recorder.rttMs });
-    else if (isNetwork(why) && exchanges.answered && recorder.last("poll")?.outcome === "ok")
-      verdicts.blame(transport);
+    else if (isNetwork(why) && recorder.last("poll")?.outcome === "ok") verdicts.blame(transport);
     return why;
   };
 

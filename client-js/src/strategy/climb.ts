@@ -10,12 +10,10 @@ import type { Link } from "./link.ts";
 /** Milliseconds before each round, where nothing better was lost. */
 const DELAYS_MS: readonly number[] = [0, 5000, 60_000, 5 * 60_000];
 const LAST_MS = 30 * 60_000;
-/** The same for five minutes after a proven link was lost. */
+/** The same for five minutes after a proven link was lost; the first of it while another tab proves. */
 const SOON_MS = 1000;
 const SOON_MS_MAX = 30_000;
 const OFTEN_MS = 5 * 60_000;
-/** Milliseconds before the next try while another tab proves, at least; at most three times that. */
-const BUSY_MS = 500;
 /** Two links that were cut at an age of at least this, which differs by at most this part, were cut for that age. */
 const CUT_MS = 3000;
 const CUT_PART = 0.2;
@@ -81,12 +79,11 @@ export function createClimb(host: Host): Climb {
     plan() {
       if (timer || running || host.over || isTop()) return;
       const often = MORE && env.now() - since < OFTEN_MS;
+      const waits = MORE && busy;
       const delayMs =
-        MORE && busy
-          ? BUSY_MS * (1 + 2 * env.random())
-          : often
-            ? Math.min(SOON_MS * 4 ** soon++, SOON_MS_MAX)
-            : (DELAYS_MS[rung++] ?? LAST_MS);
+        waits || often
+          ? Math.min(SOON_MS * 4 ** (waits ? 0 : soon++), SOON_MS_MAX)
+          : (DELAYS_MS[rung++] ?? LAST_MS);
       busy = false;
       if (delayMs === 0) void climb.now();
       else timer = env.setTimeout(() => void climb.now(), delayMs);

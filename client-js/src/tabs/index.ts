@@ -4,7 +4,7 @@
  */
 import type { Client, ClientEvents, ConnectOptions } from "../api.ts";
 import { connect } from "../client.ts";
-import { createEmitter } from "../emitter.ts";
+import { createEmitter, type Off } from "../emitter.ts";
 import { createEnv, type Env, whenAborted } from "../env.ts";
 import { resolveBase } from "../transports/address.ts";
 import { createGroup } from "./group.ts";
@@ -62,6 +62,7 @@ export function connectShared(url: string, options: ShareOptions = {}): Client {
   const own = createEmitter<Pick<ClientEvents, "state" | "resumed" | "error">>(env.report);
   let status: Status = { state: "connecting", transport: null };
   let closed: Promise<void> | undefined;
+  let off: Off | undefined;
 
   const tell = (now: Status): void => {
     const { state, transport, reason } = now;
@@ -135,6 +136,7 @@ export function connectShared(url: string, options: ShareOptions = {}): Client {
     feedTicket: inner.feedTicket,
     async close() {
       if (!closed) {
+        off?.();
         void inner.close();
         closed = group.leave();
         tell({ state: "closed", transport: null });
@@ -143,6 +145,6 @@ export function connectShared(url: string, options: ShareOptions = {}): Client {
     },
     [Symbol.asyncDispose]: () => client.close(),
   };
-  whenAborted(options.signal, client.close);
+  off = whenAborted(options.signal, client.close);
   return client;
 }
