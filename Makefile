@@ -111,7 +111,7 @@ bench: ## Measures the server beside a floor server, and fleets on one Redis, an
 	cargo bench --bench compare
 
 .PHONY: mutants
-mutants: ## Applies each hand-made mutant of the session and the backplane; some test must kill it (ONLY="redis/delivers-twice" runs some)
+mutants: ## Applies each hand-made mutant of the session, the backplane and the fleet; some test must kill it (ONLY="redis/delivers-twice" runs some)
 	scripts/setup.sh redis
 	scripts/mutants.sh $(ONLY)
 

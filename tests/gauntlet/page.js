@@ -13,6 +13,7 @@ export function install(base) {
   let client;
   let firstMs = null;
   let refused = 0;
+  for (const kind of ["offline", "online"]) globalThis.addEventListener(kind, () => note(kind));
   const gauntlet = {
     /** ms of a small request on a connection that is there; null where none is answered. */
     async roundTrip() {
