@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
@@ -15,11 +16,27 @@ use crate::support::redis::Redis;
 use crate::support::server::{Servers, Setup};
 use crate::support::{text, unique, wait};
 
-const MANY: usize = 2000;
-const RATE: usize = 100;
+const MANY: usize = 5000;
+const RATE: usize = 200;
 /// The contract's, beside the time that the rate takes.
 const BESIDES: Duration = Duration::from_secs(30);
 const REFUSED: &str = "throughline_sessions_refused_total{code=\"rate_limited\"}";
+
+/// This process may open as many sockets as the system lets it.
+fn takes_all_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: maximum, maximum };
+    setrlimit(Resource::Nofile, all).expect("a limit up to the highest");
+}
+
+fn admits(rate: usize) -> Setup {
+    let rate = rate.to_string();
+    // Who is idle says little: it is the herd that is to work the node.
+    Setup::suite()
+        .set("session.ping_visible", "'25s'")
+        .set("limits.admission.per_second", &rate)
+        .set("limits.admission.burst", &rate)
+}
 
 /// A session that is cut when it is told to, and comes back elsewhere. When it had what was published
 /// after the cut.
@@ -33,7 +50,7 @@ async fn comes_back(
     while !*cut.borrow() {
         tokio::select! {
             _ = cut.changed() => {}
-            _ = client.next_within(Duration::from_secs(1)) => {}
+            _ = client.next_within(PATIENCE) => {}
         }
     }
     client.cut();
@@ -56,14 +73,10 @@ async fn a_herd_that_moves_to_another_node_is_back_within_its_time_and_thirty_se
     // demand: 97
     // spec: B4, S5
     let redis = Redis::start();
-    let wide = Setup::suite()
-        .set("limits.admission.per_second", "100000")
-        .set("limits.admission.burst", "100000");
-    let narrow = Setup::suite()
-        .set("limits.admission.per_second", &RATE.to_string())
-        .set("limits.admission.burst", &RATE.to_string());
+    takes_all_files();
+    let wide = admits(100_000);
     let [lives, dies] = [&wide, &wide].map(|setup| Node::start(setup, &redis.url()));
-    let takes = Node::start(&narrow, &redis.url());
+    let takes = Node::start(&admits(RATE), &redis.url());
     for node in [&lives, &dies, &takes] {
         node.wait_until_ready().await;
     }
@@ -76,6 +89,7 @@ async fn a_herd_that_moves_to_another_node_is_back_within_its_time_and_thirty_se
         let transport = Transport::ALL[index / 2 % Transport::ALL.len()];
         let open = json!({ "subs": [{ "ch": ch }] });
         let mut client = Client::open(&node.servers(), transport, open, &history).await;
+        client.wait = 20_000;
         client.call(json!({ "t": "presence", "users": [] })).await;
         let (to, all_cut) = (takes.servers(), Arc::clone(&all_cut));
         herd.spawn(comes_back(client, ch.clone(), to, told.clone(), all_cut));
@@ -87,16 +101,19 @@ async fn a_herd_that_moves_to_another_node_is_back_within_its_time_and_thirty_se
     let body = json!({ "channel": ch, "id": "after", "data": "after" });
     let takes_it = async || takes.servers().api("/publish", &body).await.status == 200;
     wait::until("the node that is left publishes", takes_it).await;
-    let (mut last, mut moved, mut rebuilt, mut lost) = (began, 0, 0, 0);
+    let (mut times, mut moved, mut rebuilt, mut lost) = (Vec::new(), 0, 0, 0);
     while let Some(back) = herd.join_next().await {
         let (at, client) = back.expect("a session that comes back");
-        last = last.max(at);
+        times.push(at - began);
         (rebuilt, lost) = (rebuilt + client.rebuilt, lost + client.lost);
         moved += usize::from(client.rebuilt + client.lost == 0);
     }
-    let (took, refused) = (last - began, takes.servers().metric(REFUSED).await);
+    times.sort();
+    let (nearly, took) = (times[MANY * 99 / 100], times[MANY - 1]);
+    let refused = takes.servers().metric(REFUSED).await;
     let row = Row {
         fault: format!("39 {MANY} sessions cut at once, one node takes {RATE} a second"),
+        nearly: Some(nearly),
         healed: Some(took),
         more: format!(
             "{moved} sessions moved, {rebuilt} rebuilt, {lost} lost; {refused} times refused and told when"

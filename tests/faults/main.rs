@@ -16,6 +16,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod away;
 mod backplane;
 mod balancers;
 mod clients;
