@@ -13,22 +13,29 @@ const CENTRIFUGO_PORT = 21_310;
 
 const library = (path) => () => readFileSync(`${HERE}node_modules/${path}`, "utf8");
 
-const node = (name) => (many) =>
-  Promise.all(Array.from({ length: many }, () => parts.line("node", [`${HERE}serve.js`, name])));
+/** A server of Node.js, which ticks by itself. */
+const node = (name) => async (many) => {
+  const one = () => parts.line("node", [`${HERE}serve.js`, name]);
+  return { ports: await Promise.all(Array.from({ length: many }, one)), tick: () => undefined };
+};
 
 async function throughline(many) {
   const settings = {};
   if (many > 1) settings.THROUGHLINE_ENGINE__URL = await parts.redis(REDIS_PORT);
   const gateways = [];
   while (gateways.length < many) gateways.push(await parts.gateway(settings));
-  await parts.publish(gateways[0].base, "chat:first", { n: 0 });
-  return gateways.map(({ port }) => port);
+  const { base } = gateways[0];
+  await parts.publish(base, "chat:first", {});
+  const tick = () => parts.publish(base, "chat:first", { at: Date.now() });
+  return { ports: gateways.map(({ port }) => port), tick };
 }
 
 async function centrifugo(many, run) {
   const shared = many > 1 ? await parts.redis(REDIS_PORT) : null;
   const config = {
     client: { insecure: true, allowed_origins: ["*"] },
+    channel: { without_namespace: { allow_subscribe_for_client: true } },
+    http_api: { insecure: true },
     http_stream: { enabled: true },
     sse: { enabled: true },
     ...(shared && { engine: { type: "redis", redis: { address: shared } } }),
@@ -40,12 +47,17 @@ async function centrifugo(many, run) {
     parts.start(CENTRIFUGO, ["-c", file, "--http_server.port", `${port}`], {});
     if (!(await parts.until(20_000, () => parts.answers(port)))) throw new Error("no Centrifugo");
   }
-  return ports;
+  const headers = { "content-type": "application/json" };
+  const tick = () => {
+    const body = JSON.stringify({ channel: "ticks", data: { at: Date.now() } });
+    return fetch(`http://127.0.0.1:${ports[0]}/api/publish`, { method: "POST", headers, body });
+  };
+  return { ports, tick };
 }
 
 const io = library("socket.io-client/dist/socket.io.min.js");
 
-/** By id: its name, what starts so many servers and answers their ports, what its page loads and does. */
+/** By id: its name, what starts so many servers and answers their ports and what makes one tick, what its page loads and does. */
 export const PEERS = {
   throughline: {
     name: "Throughline",
