@@ -11,7 +11,7 @@ use super::Harness;
 use super::fixture::{Fixture, channel, incarnation, member};
 
 /// Lease 8 s, grace 10 s, and a little.
-const OVER: Duration = Duration::from_secs(19);
+const OVER: Duration = Duration::from_millis(18_500);
 
 fn of(node: &str, id: &str, fence: u64) -> Member {
     Member { incarnation: incarnation(node), ..member(id, fence, Online, "") }
@@ -48,10 +48,10 @@ pub async fn members_of_a_lapsed_node_leave_once(harness: &impl Harness) {
 // spec: R2
 pub async fn a_late_renewal_removes_nobody(harness: &impl Harness) {
     let it = two_nodes(harness).await;
-    it.advance(Duration::from_secs(17)).await;
+    it.advance(Duration::from_secs(14)).await;
     it.engine.renew(&incarnation("one"), None).await.unwrap();
     it.engine.renew(&incarnation("two"), None).await.unwrap();
-    it.advance(Duration::from_secs(17)).await;
+    it.advance(Duration::from_secs(14)).await;
     it.engine.renew(&incarnation("one"), None).await.unwrap();
     assert_eq!(count(&it).await, 2);
 }
@@ -97,7 +97,7 @@ pub async fn a_renewal_says_whether_it_was_late(harness: &impl Harness) {
     let it = two_nodes(harness).await;
     let late =
         async |it: &Fixture, node| it.engine.renew(&incarnation(node), None).await.unwrap().late;
-    it.advance(Duration::from_secs(7)).await;
+    it.advance(Duration::from_secs(6)).await;
     assert!(!late(&it, "one").await && !late(&it, "new").await);
     it.advance(Duration::from_secs(4)).await;
     assert!(!late(&it, "one").await && late(&it, "two").await);

@@ -25,7 +25,12 @@ fn of<'a>(seen: &'a [String], ch: &str) -> Vec<&'a String> {
 async fn an_event_for_readers_of_every_transport_on_three_nodes_is_one_command() {
     // demand: 40
     let redis = Redis::start();
-    let fleet = Fleet::start(&Setup::suite(), &vec![redis.url(); 3]).await;
+    // Nobody reads what the others are sent while the last ones open.
+    let setup = Setup::suite()
+        .set("session.ping_visible", "'120s'")
+        .set("session.ping_hidden", "'120s'")
+        .set("session.poll_detach", "'120s'");
+    let fleet = Fleet::start(&setup, &vec![redis.url(); 3]).await;
     let (ch, history) = (unique("room:"), History::default());
     let mut readers = Vec::new();
     for index in 0..300 {

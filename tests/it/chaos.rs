@@ -55,6 +55,8 @@ async fn nothing_is_lost_repeated_or_reordered_under_cuts_moves_and_late_request
         // A client that is done waits for the others, and answers no pings then.
         .set("session.grace", "'10m'")
         .set("session.window", "'20m'")
+        // All of them open at once.
+        .set("session.provisional", "'2m'")
         .set("session.ping_visible", "'1s'")
         .set("namespaces.chat.history.size", "100000")
         .servers();

@@ -1,11 +1,12 @@
 //! Life: pings, links that show none, and what is given back.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::client::{Client, Target, Transport};
-use crate::support::history::History;
+use crate::support::client::{Client, PATIENCE, Target, Transport};
+use crate::support::history::{Change, History, Record};
 use crate::support::server::{Servers, Setup};
 use crate::support::shim::{Shim, Weather};
 use crate::support::wait;
@@ -33,6 +34,13 @@ async fn a_link_that_shows_no_life_is_closed_and_its_session_given_back() {
     let open = json!({ "subs": [{ "ch": room, "presence": true }] });
     let mut watcher = Client::open(&servers, Transport::WebSocket, open, &history).await;
     watcher.until_kind("join").await;
+    // It reads all the while: it must answer, and the first leaves may come while others join.
+    let watches = tokio::spawn(async move {
+        loop {
+            watcher.next_within(PATIENCE).await;
+            assert_eq!(watcher.ended, None);
+        }
+    });
     let mut stalled = Vec::new();
     for transport in Transport::ALL {
         let shim = Shim::before(&servers).await;
@@ -40,26 +48,27 @@ async fn a_link_that_shows_no_life_is_closed_and_its_session_given_back() {
         let target = Target::Address(shim.address);
         let mut client = Client::open(target, transport, open, &history).await;
         client.call(json!({ "t": "presence", "users": [] })).await;
-        watcher.until_kind("join").await;
         shim.weather(Weather { stall_up: true, stall_down: true, ..Weather::default() });
         client.comes_back = false;
         stalled.push((client, shim));
     }
-    for _ in &stalled {
-        watcher.until_kind("leave").await;
-    }
-    wait::until("the silent sessions are over", async || {
-        watcher.next_within(Duration::from_millis(50)).await;
-        servers.metric("throughline_sessions{").await <= 1.0
+    wait::until("each of them is seen to leave", async || {
+        let records = history.records();
+        let left = records.iter().filter_map(|record| match record {
+            Record::Presence { change: Change::Leave(member), .. } => Some(member),
+            _ => None,
+        });
+        let left: HashSet<_> = left.collect();
+        stalled.iter().all(|(client, _)| left.contains(&client.member))
     })
     .await;
-    watcher.next_within(Duration::from_millis(10)).await;
+    let over = async || servers.metric("throughline_sessions{").await <= 1.0;
+    wait::until("the silent sessions are over", over).await;
     drop(stalled);
-    wait::until("their connections are closed", async || {
-        watcher.next_within(Duration::from_millis(50)).await;
-        servers.metric("throughline_connections ").await <= 2.0
-    })
-    .await;
+    let closed = async || servers.metric("throughline_connections ").await <= 2.0;
+    wait::until("their connections are closed", closed).await;
+    assert!(!watches.is_finished(), "who answers stays");
+    watches.abort();
 }
 
 #[tokio::test]
@@ -129,14 +138,17 @@ async fn a_client_whose_count_is_wrong_at_a_ping_attaches_again_and_misses_nothi
 #[tokio::test]
 async fn streams_stay_as_long_as_their_client_answers() {
     // demand: 4
-    let servers = lively();
+    let servers = Setup::suite()
+        .set("session.ping_visible", "'2s'")
+        .set("session.ping_hidden", "'2s'")
+        .servers();
     for transport in [Transport::Stream, Transport::Sse] {
         let mut client = Client::open(&servers, transport, json!({}), &History::default()).await;
         client.until_kind("subscribed").await;
         // Only the server could end the link.
         client.abandons = false;
         // Longer than the link of a client that does not answer would live.
-        client.next_within(Duration::from_secs(4)).await;
+        client.next_within(Duration::from_secs(8)).await;
         assert_eq!((client.link(), client.ended.as_deref()), (1, None), "{transport:?}");
     }
 }

@@ -7,6 +7,9 @@ use crate::support::history::History;
 use crate::support::server::Servers;
 use crate::support::{text, token, unique, wait};
 
+/// How long a token lasts that a test waits for, in seconds: it is opened and renewed before.
+const BRIEF: u64 = 5;
+
 #[tokio::test]
 async fn a_forged_user_in_a_publish_is_ignored() {
     // demand: 22
@@ -28,13 +31,14 @@ async fn nothing_is_delivered_after_a_token_has_expired() {
     // demand: 23
     // spec: S6
     let servers = Servers::suite();
-    for transport in Transport::ALL {
+    let sessions = Transport::ALL.map(async |transport| {
         let room = unique("chat:");
-        let open = json!({ "token": token::expiring("alice", 2), "subs": [{ "ch": room }] });
+        let open = json!({ "token": token::expiring("alice", BRIEF), "subs": [{ "ch": room }] });
         let mut client = Client::open(&servers, transport, open, &History::default()).await;
         client.until_ended().await;
         assert_eq!(client.ended.as_deref(), Some("token_expired"), "{transport:?}");
-    }
+    });
+    futures::future::join_all(sessions).await;
 }
 
 #[tokio::test]
@@ -42,22 +46,23 @@ async fn a_fresh_token_in_band_keeps_the_session_live() {
     // demand: 23
     // spec: S6
     let servers = Servers::suite();
-    for transport in Transport::ALL {
+    let sessions = Transport::ALL.map(async |transport| {
         let room = unique("chat:");
-        let open = json!({ "token": token::expiring("alice", 2), "subs": [{ "ch": room }] });
+        let open = json!({ "token": token::expiring("alice", BRIEF), "subs": [{ "ch": room }] });
         let mut client = Client::open(&servers, transport, open, &History::default()).await;
         client.wait = 500;
         let fresh = json!({ "t": "auth", "token": token::user("alice") });
         let answer = client.call(fresh).await;
         assert!(answer["expires_ms"].as_u64().unwrap() > 3_000_000, "{answer}");
         // Another session, whose token ends when the first one of this did, is the clock.
-        let clock = json!({ "token": token::expiring("bob", 2) });
+        let clock = json!({ "token": token::expiring("bob", BRIEF) });
         let mut clock =
             Client::open(&servers, Transport::WebSocket, clock, &History::default()).await;
         clock.until_ended().await;
         servers.publish(&room, 1).await;
         assert_eq!(client.event(&room).await["data"], 1, "{transport:?}");
-    }
+    });
+    futures::future::join_all(sessions).await;
 }
 
 #[tokio::test]

@@ -284,7 +284,7 @@ async fn an_exchange_that_opens_is_answered_at_once_whatever_it_waits_for() {
     // spec: M14
     use crate::support::server::Setup;
     let setup = Setup::suite().set("auto_subscribe", "[]");
-    let servers = setup.set("session.provisional", "'2s'").servers();
+    let servers = setup.set("session.provisional", "'10s'").servers();
     let opened = ask(&servers, &[json!({ "l": "open", "v": 1, "wait": 30_000 })]).await;
     assert_eq!(kinds(&opened), ["hello", "attached"]);
     let ticket = text(&opened[0], "ticket");

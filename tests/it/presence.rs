@@ -8,6 +8,12 @@ use crate::support::history::History;
 use crate::support::server::{Servers, Setup};
 use crate::support::{text, token, unique, wait};
 
+/// Servers whose graces are longer than anybody takes who comes back.
+fn patient() -> Servers {
+    let setup = Setup::suite().set("session.grace", "'60s'");
+    setup.set("session.leaving_grace", "'60s'").servers()
+}
+
 async fn watcher(servers: &Servers, room: &str, history: &History) -> Client {
     let open = json!({ "subs": [{ "ch": room, "presence": true }] });
     let mut watcher = Client::open(servers, Transport::WebSocket, open, history).await;
@@ -95,7 +101,7 @@ async fn a_page_that_goes_away_leaves_after_the_short_grace() {
 async fn a_reload_is_seen_by_nobody() {
     // demand: 64, 69, 79
     // spec: R3
-    let (servers, room, history) = (Servers::suite(), unique("chat:"), History::default());
+    let (servers, room, history) = (patient(), unique("chat:"), History::default());
     let mut watcher = watcher(&servers, &room, &history).await;
     let mut client = member(&servers, Transport::WebSocket, &room, &history).await;
     assert_eq!(text(&watcher.until(is_change).await, "t"), "join");
@@ -117,7 +123,7 @@ async fn a_reload_is_seen_by_nobody() {
 async fn a_cut_and_a_change_of_transport_within_grace_are_seen_by_nobody() {
     // demand: 69, 121
     // spec: R3
-    let (servers, room, history) = (Servers::suite(), unique("chat:"), History::default());
+    let (servers, room, history) = (patient(), unique("chat:"), History::default());
     let mut watcher = watcher(&servers, &room, &history).await;
     let mut client = member(&servers, Transport::WebSocket, &room, &history).await;
     assert_eq!(text(&watcher.until(is_change).await, "t"), "join");

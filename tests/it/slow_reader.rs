@@ -36,8 +36,8 @@ fn servers() -> Servers {
     Setup::suite()
         .set("engine.memory.log_bytes", &format!("'{}MiB'", log_mib()))
         .set("namespaces.chat.history.size", "100000")
-        .set("session.ping_visible", "'60s'")
-        .set("session.ping_hidden", "'60s'")
+        .set("session.ping_visible", "'120s'")
+        .set("session.ping_hidden", "'120s'")
         .servers()
 }
 

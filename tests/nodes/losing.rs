@@ -94,6 +94,7 @@ async fn a_node_whose_lease_had_lapsed_lets_its_sessions_go_and_they_go_on_as_th
         client.open_again(&[&ch]).await;
         assert_eq!((client.hello["rebuilt"] == true, &client.member), (true, &member));
         assert_eq!(client.event(&ch).await["data"], 2, "{transport:?}");
+        client.settle().await;
         client.is_quiet();
         client.close().await;
     }

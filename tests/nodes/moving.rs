@@ -50,6 +50,7 @@ async fn a_poll_is_answered_by_the_node_of_its_session_whichever_it_comes_to() {
         client.publish(&ch, n);
         assert_eq!(client.event(&ch).await["data"], n);
     }
+    client.settle().await;
     assert!(servers.metric(RELAYED).await > 5.0);
     assert_eq!(servers.metric(TAKEN).await, 0.0);
     client.is_quiet();
@@ -70,6 +71,7 @@ async fn a_session_moves_to_the_node_that_its_connections_come_to() {
         client.publish(&ch, n);
         assert_eq!(client.event(&ch).await["data"], n);
     }
+    client.settle().await;
     assert!(servers.metric(TAKEN).await > 3.0);
     // Nodes are asked one after the other.
     let settled = async || servers.metric(TAKEN).await == servers.metric(PARKED).await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::real::Fleet;
+use crate::real::{Fleet, LASTING};
 use crate::support::checker::{assert_keeps_the_contract, check_faults, summary};
 use crate::support::client::{Client, PATIENCE, Target, Transport};
 use crate::support::history::{Change, History, Record};
@@ -169,7 +169,7 @@ fn is_change(frame: &Value) -> bool {
 async fn a_hundred_members_of_a_node_that_is_killed_leave_once_each() {
     // demand: 65
     // spec: R1
-    let mut fleet = Fleet::start(2, &[]).await;
+    let mut fleet = Fleet::start(2, LASTING).await;
     let (ch, history) = (unique("room:"), History::default());
     let mut watcher = observer(fleet.at(1), &ch, &history).await;
     watcher.until_kind("join").await;

@@ -17,6 +17,13 @@ use crate::support::{text, token, unique, wait};
 const TAKEN: &str = "throughline_sessions_taken_total";
 const LOST: &str = "throughline_leases_lost_total";
 
+/// Sessions stay where nobody reads what their clients are sent, as long as a test takes.
+pub(crate) const LASTING: &[(&str, &str)] = &[
+    ("session.ping_visible", "'120s'"),
+    ("session.ping_hidden", "'120s'"),
+    ("session.poll_detach", "'120s'"),
+];
+
 /// Nodes, and the Redis that they share.
 pub(crate) struct Fleet {
     pub(crate) nodes: Vec<Server>,
@@ -219,6 +226,7 @@ async fn a_node_that_was_stopped_past_its_lease_lets_go_what_others_have_taken()
     assert_eq!(stopped.metric("throughline_sessions{").await, 0.0);
     client.publish(&ch, 1);
     assert_eq!(client.event(&ch).await["data"], 1);
+    client.settle().await;
     client.is_quiet();
     leaves_next(&mut watcher, client).await;
     assert_keeps_the_contract(&history.records());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::real::Fleet;
+use crate::real::{Fleet, LASTING};
 use crate::support::client::{Client, Target, Transport};
 use crate::support::history::History;
 use crate::support::http::Request;
@@ -44,7 +44,8 @@ fn members(answer: &Value) -> Vec<Value> {
 async fn one_session_too_many_is_refused_on_every_node_and_a_resume_or_a_rebuild_is_not() {
     // demand: 26
     // spec: B1, S5, M45
-    let mut fleet = Fleet::start(3, &[("limits.sessions_per_user", "5")]).await;
+    let settings = [LASTING, &[("limits.sessions_per_user", "5")]].concat();
+    let mut fleet = Fleet::start(3, &settings).await;
     let (user, history) = (unique("user"), History::default());
     // Nobody answers these: they count for nobody.
     let open = json!([{ "l": "open", "v": 1, "token": token::user(&user) }]);
@@ -115,7 +116,7 @@ async fn where_the_oldest_makes_room_it_is_told_on_whichever_node_it_is() {
 async fn any_node_lists_a_users_sessions_and_where_they_are_and_forgets_those_of_a_lost_node() {
     // demand: 37
     // spec: R1, R7
-    let mut fleet = Fleet::start(3, &[]).await;
+    let mut fleet = Fleet::start(3, LASTING).await;
     let (user, history) = (unique("user"), History::default());
     let mut clients = Vec::new();
     for (n, transport) in Transport::ALL.into_iter().enumerate() {

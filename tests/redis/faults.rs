@@ -263,7 +263,14 @@ async fn a_replicated_publish_is_answered_once_a_replica_has_it_and_else_unknown
     assert!(matches!(alone, Err(EngineError::Unknown)), "{alone:?}");
     let replica = Redis::with(Options::new().replica_of("127.0.0.1", redis.port()));
     replica.wait_in_sync();
-    assert_eq!(it.engine.publish(send()).await.unwrap().position.offset, 3);
+    // A busy replica may take its time; by its id it is stored once.
+    let mut answered = None;
+    wait::until("the replica has it in time", async || {
+        answered = it.engine.publish(with_id(send(), "k:b", "replicated", 1)).await.ok();
+        answered.is_some()
+    })
+    .await;
+    assert_eq!(answered.unwrap().position.offset, 3);
 }
 
 // spec: S5
@@ -289,12 +296,12 @@ async fn after_a_restart_of_the_store_nobody_is_gone_before_sessions_could_go_on
     let redis = Arc::new(Redis::with(Options::new().append_only("always")));
     let it = on(&redis);
     it.engine.renew(&incarnation("dead"), None).await.unwrap();
-    it.advance(Duration::from_secs(14)).await;
+    it.advance(Duration::from_secs(16)).await;
     redis.kill();
     redis.restart();
     healed(&it).await;
     // Beyond the lease and the grace, and not a lease after the restart.
-    it.advance(Duration::from_secs(7)).await;
+    it.advance(Duration::from_secs(4)).await;
     assert_eq!(it.engine.node(&incarnation("dead")).await.unwrap(), NodeStatus::Unknown);
     assert!(it.engine.renew(&incarnation("dead"), None).await.unwrap().late);
     it.advance(Duration::from_secs(40)).await;

@@ -93,8 +93,10 @@ impl Request {
     pub async fn send(&self, to: SocketAddr) -> io::Result<Response> {
         let answer = async {
             let mut connection = Connection::open(to).await?;
-            connection.write(&self.bytes()).await?;
-            connection.response().await
+            // What the server refuses it may refuse, and close, before it is whole.
+            let wrote = connection.write(&self.bytes()).await;
+            let answer = connection.response().await;
+            if answer.is_err() { wrote.and(answer) } else { answer }
         };
         timeout(ANSWER_WITHIN, answer).await?
     }

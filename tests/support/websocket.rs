@@ -178,8 +178,17 @@ impl Socket {
         }
     }
 
-    /// The next text message.
+    /// The next text message that is no ping: those come whenever a test takes long.
     pub async fn text(&mut self) -> Value {
+        loop {
+            let frame = self.frame().await;
+            if super::text(&frame, "l") != "ping" {
+                return frame;
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Value {
         loop {
             match self.next().await {
                 Got::Text(frame) => return frame,
@@ -192,7 +201,7 @@ impl Socket {
     /// The next text message that has this kind.
     pub async fn until(&mut self, kind: &str) -> Value {
         loop {
-            let frame = self.text().await;
+            let frame = self.frame().await;
             if super::text(&frame, "l") == kind || super::text(&frame, "t") == kind {
                 return frame;
             }

@@ -4,6 +4,7 @@ use rustix::process::Signal;
 
 use super::{Certificate, connect, self_signed};
 use crate::support::server::{Servers, Setup};
+use crate::support::wait;
 
 #[tokio::test]
 async fn what_the_handshake_names_is_spoken() {
@@ -41,13 +42,7 @@ async fn a_certificate_that_changes_is_shown_and_a_bad_one_leaves_the_old_one() 
 
 async fn counted(servers: &Servers, result: &str) {
     let name = format!("throughline_certificates_read_total{{result=\"{result}\"}}");
-    for _ in 0..500 {
-        if servers.metric(&name).await >= 1.0 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("{name} did not come");
+    wait::until(&name, async || servers.metric(&name).await >= 1.0).await;
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::support::{unique, wait};
 
 fn impatient(certificate: &Certificate) -> Servers {
     let setup: Setup = certificate.setup();
-    setup.set("limits.head_timeout", "'1s'").set("limits.idle_timeout", "'2s'").servers()
+    setup.set("limits.head_timeout", "'4s'").set("limits.idle_timeout", "'4s'").servers()
 }
 
 #[tokio::test]
@@ -28,7 +28,8 @@ async fn a_handshake_that_does_not_go_on_is_ended() {
         assert!(matches!(read, Ok(0) | Err(_)));
     }
     let name = "throughline_connections_refused_total{reason=\"tls_timeout\"}";
-    assert!(servers.metric(name).await >= 2.0);
+    let counted = async || servers.metric(name).await >= 2.0;
+    wait::until("both are counted", counted).await;
 }
 
 #[tokio::test]

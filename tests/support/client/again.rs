@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::history::Record;
 use super::super::{text, wait};
@@ -22,7 +22,8 @@ impl Client {
     }
 
     /// Opens another session in the place of one that is gone: with these subscriptions at the
-    /// positions they have, and what was not answered sent again.
+    /// positions they have, and what was not answered sent again. A node that does not know yet that
+    /// the session's is gone, as another does, is asked again.
     pub async fn open_again(&mut self, channels: &[&str]) {
         self.cut();
         (self.sender, self.receiver) = mpsc::unbounded_channel();
@@ -43,7 +44,14 @@ impl Client {
         }
         self.uplink.restart();
         self.frames.clear();
-        self.begin(self.transport, &open).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+        wait::until("a node opens in its place", async || {
+            let Err(refusal) = self.begin(self.transport, &open).await else { return true };
+            assert_eq!(text(&refusal, "code"), "session_kept", "{refusal}");
+            self.cut();
+            sleep(Duration::from_millis(refusal["retry_ms"].as_u64().unwrap_or(100))).await;
+            false
+        })
+        .await;
         self.flush();
     }
 
