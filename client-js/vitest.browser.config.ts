@@ -8,7 +8,7 @@ export default defineConfig({
     globalSetup: "test/browser/kit/setup.ts",
     maxWorkers: 2,
     // How long a test may hang; none asserts how long anything takes.
-    testTimeout: 60_000,
-    hookTimeout: 30_000,
+    testTimeout: 180_000,
+    hookTimeout: 60_000,
   },
 });

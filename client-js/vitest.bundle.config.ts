@@ -24,6 +24,8 @@ const config: ViteUserConfig = defineConfig({
     ],
   },
   test: {
+    // How long a test may hang; none asserts how long anything takes.
+    testTimeout: 120_000,
     include: [
       "*/script.bundle",
       "*/syntax.bundle",

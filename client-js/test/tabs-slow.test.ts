@@ -44,5 +44,5 @@ test.each(["dies", "stands still", "is busy for a second"] as const)(
       expect(world.gateway.sessions.size, `round ${round}`).toBe(1);
     }
   },
-  60_000,
+  180_000,
 );

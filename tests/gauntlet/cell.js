@@ -16,10 +16,10 @@ const COUNT = 20;
 const PORT = 21_100;
 const TLS_PORT = 21_001;
 const REDIS_PORT = 21_300;
-/** ms for the first message, for all messages, and for the best transport. */
-const CONNECT_MS = 20_000;
-const MESSAGES_MS = 20_000;
-const BEST_MS = 12_000;
+/** ms for the first message, for all messages, and for the best transport: bounds, also on a busy machine. */
+const CONNECT_MS = 60_000;
+const MESSAGES_MS = 60_000;
+const BEST_MS = 20_000;
 /** ms that a diagnosis may take. */
 const DIAGNOSE_MS = 60_000;
 

@@ -8,7 +8,7 @@ import { write } from "./lib/document.js";
 import { header, row, verdict } from "./lib/table.js";
 
 /** ms after which a cell is ended. */
-const CELL_MS = 120_000;
+const CELL_MS = 300_000;
 
 function run(cell, first) {
   const without = missing(cell);

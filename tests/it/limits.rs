@@ -8,7 +8,7 @@ use crate::support::client::{Client, Transport};
 use crate::support::history::History;
 use crate::support::http::{Connection, Request};
 use crate::support::server::{Servers, Setup};
-use crate::support::text;
+use crate::support::{text, wait};
 
 const OPEN: &str = r#"[{"l":"open","v":1}]"#;
 
@@ -273,7 +273,12 @@ async fn a_full_node_refuses_with_a_code_and_takes_who_comes_when_a_place_is_fre
         assert_eq!(text(&answer, "t"), "ok");
     }
     clients.remove(0).close().await;
-    Client::open(&servers, Transport::WebSocket, json!({}), &history).await;
+    // Its client is told before its place is free.
+    wait::until("a place is free", async || {
+        let opened = Client::try_open(&servers, Transport::WebSocket, json!({}), &history).await;
+        opened.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]

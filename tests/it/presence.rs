@@ -62,9 +62,13 @@ async fn a_member_is_seen_to_join_and_after_its_close_to_leave_at_once() {
         member.close().await;
         let leave = watcher.until(is_change).await;
         assert_eq!((text(&leave, "t"), who(&leave)), ("leave", &id[..]), "{transport:?}");
-        let state = servers.api_get(&format!("/presence?user={user}")).await;
-        assert_eq!(text(&state["users"][&user], "state"), "offline");
-        assert!(state["users"][&user]["last_seen"].is_u64());
+        // It leaves its channels one after the other.
+        wait::until("the user is offline", async || {
+            let state = servers.api_get(&format!("/presence?user={user}")).await;
+            let state = &state["users"][&user];
+            text(state, "state") == "offline" && state["last_seen"].is_u64()
+        })
+        .await;
     }
     watcher.is_quiet();
     assert_keeps_the_contract(&history.records());

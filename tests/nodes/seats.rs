@@ -72,6 +72,7 @@ async fn one_session_too_many_is_refused_on_every_node_and_a_resume_or_a_rebuild
     }
     // A node that is lost: its session goes on elsewhere, in its own seat.
     clients.pop().unwrap().close().await;
+    listed(&fleet, 0, &user, 4).await;
     let mut last = session(fleet.at(0), Transport::WebSocket, &user, &history).await;
     fleet.nodes[0].kill();
     last.goes_to(&fleet.servers(&[1, 2]));
@@ -82,6 +83,7 @@ async fn one_session_too_many_is_refused_on_every_node_and_a_resume_or_a_rebuild
     let why = refused(fleet.at(1), Transport::Poll, &user, &history).await;
     assert_eq!(text(&why, "code"), "too_many_sessions");
     last.close().await;
+    listed(&fleet, 2, &user, 4).await;
     session(fleet.at(2), Transport::Sse, &user, &history).await;
     for client in &mut clients {
         client.is_quiet();

@@ -42,7 +42,7 @@ describe("where the handshake of a WebSocket", () => {
 });
 
 /** Milliseconds that a handshake may be under way, and as many as a busy machine needs to see its end. */
-const [CONNECT_MS, SLACK_MS] = [3000, 3000];
+const [CONNECT_MS, SLACK_MS] = [3000, 12_000];
 const LOADS = 50;
 
 // A browser allows one handshake at a time for each host, over all tabs.
@@ -85,7 +85,7 @@ test("fifty page loads where WebSockets are swallowed hold up no handshake of an
   expect(took.length).toBeGreaterThan(0);
   expect(Math.max(...hung)).toBeLessThan(CONNECT_MS + SLACK_MS);
   expect(Math.max(...took)).toBeLessThan(CONNECT_MS + SLACK_MS);
-}, 180_000);
+}, 600_000);
 
 // spec: M26, S4
 // demand: 59, 93

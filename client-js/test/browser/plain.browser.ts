@@ -8,7 +8,7 @@ import { until, Visitor } from "./kit/visitor.ts";
 let server: Server;
 
 beforeAll(async () => {
-  server = await startServer({ THROUGHLINE_SESSION__PING_VISIBLE: "1s" });
+  server = await startServer({ THROUGHLINE_SESSION__PING_VISIBLE: "3s" });
 });
 afterAll(() => server.stop());
 

@@ -4,7 +4,7 @@ import type { CDPSession } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { ShareOptions } from "../../src/tabs/index.ts";
 import { publish } from "./kit/api.ts";
-import { type Server, startServer } from "./kit/server.ts";
+import { PATIENT, type Server, startServer } from "./kit/server.ts";
 import { fresh, until, Visitor } from "./kit/visitor.ts";
 
 const TABS = 12;
@@ -12,7 +12,7 @@ const TABS = 12;
 let server: Server;
 let room: string;
 beforeAll(async () => {
-  server = await startServer();
+  server = await startServer(PATIENT);
 });
 afterAll(() => server.stop());
 beforeEach(() => {
@@ -102,6 +102,9 @@ test("twelve tabs are one session over one connection, and every event is in eac
   expect(shim.heads.filter((head) => /\r\nupgrade: websocket/i.test(head))).toHaveLength(1);
   expect(shim.open).toBeLessThan(6);
 });
+
+/** Milliseconds within which the others notice, and as many as a busy machine takes besides. */
+const [NOTICED_MS, SLACK_MS] = [10_000, 10_000];
 
 /** Milliseconds between two events: fewer are published than the channel retains. */
 const PACE_MS = 10;
@@ -199,7 +202,7 @@ describe("when the tab that holds the session", () => {
       }
       const silences = await Promise.all(others.map(silence));
       console.log(`${how}: ${sent} events, silent for ${Math.round(Math.max(...silences))} ms`);
-      expect(Math.max(...silences)).toBeLessThan(10_000);
+      expect(Math.max(...silences)).toBeLessThan(NOTICED_MS + SLACK_MS);
       if (cdp && how === "stands still") {
         await cdp.send("Debugger.resume");
         await cdp.send("Debugger.disable");

@@ -69,7 +69,7 @@ export async function gateway(settings) {
 /** A Redis of its own, for gateways that share. */
 export async function redis(port) {
   start("redis-server", ["--port", `${port}`, "--bind", "127.0.0.1", "--save", ""], {});
-  if (!(await until(10_000, () => answers(port)))) throw new Error("Redis did not start");
+  if (!(await until(60_000, () => answers(port)))) throw new Error("Redis did not start");
   return `redis://127.0.0.1:${port}`;
 }
 
@@ -91,7 +91,7 @@ export async function between(folder, script, env) {
     detached: true,
   });
   const isUp = () => part.child.exitCode !== null || answers(Number(env.PORT));
-  await until(25_000, isUp);
+  await until(60_000, isUp);
   if (!(await answers(Number(env.PORT)))) throw new Error(`what is in between ended:\n${part.log}`);
   return {
     log: () => part.log,

@@ -13,6 +13,12 @@ const LOG_CHARS = 4000;
 /** The root of the repository, with a slash at its end. */
 export const root: string = ROOT;
 
+/** For pages that come back: a reload is longer than the usual grace on a busy machine. */
+export const PATIENT = {
+  THROUGHLINE_SESSION__GRACE: "30s",
+  THROUGHLINE_SESSION__LEAVING_GRACE: "8s",
+};
+
 export interface Server {
   /** Where it listens, without a slash at its end. */
   readonly base: string;

@@ -1,7 +1,7 @@
 /** One browser for all tests, and one gateway where `THROUGHLINE_TEST_SERVERS` names none. */
 import { chromium } from "playwright-core";
 import type { TestProject } from "vitest/node";
-import { startServer } from "./server.ts";
+import { PATIENT, startServer } from "./server.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -24,7 +24,7 @@ const ARGS = [
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const given = process.env["THROUGHLINE_TEST_SERVERS"];
-  const server = given ? undefined : await startServer();
+  const server = given ? undefined : await startServer(PATIENT);
   // Parsed, so that a wrong address fails here and not in every test.
   const servers = given?.split(",").map((base) => new URL(base.trim()).origin);
   const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";

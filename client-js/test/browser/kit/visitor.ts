@@ -33,7 +33,7 @@ export function nextServer(): string {
 export function until<Value>(
   what: string,
   probe: () => Promise<Value | undefined | false> | Value | undefined | false,
-  timeout = 30_000,
+  timeout = 60_000,
 ): Promise<Value> {
   const check = async (): Promise<Value> => {
     const value = await probe();
