@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -24,6 +25,8 @@ const SESSIONS: usize = 200;
 const DURABLE: usize = 7;
 const EPHEMERAL: usize = 3;
 const BACKENDS: usize = 4;
+/// Sessions that open at once.
+const OPENING: usize = 8;
 
 #[derive(Default)]
 struct Figures {
@@ -55,23 +58,29 @@ async fn nothing_is_lost_repeated_or_reordered_under_cuts_moves_and_late_request
         // A client that is done waits for the others, and answers no pings then.
         .set("session.grace", "'10m'")
         .set("session.window", "'20m'")
-        // All of them open at once.
-        .set("session.provisional", "'2m'")
         .set("session.ping_visible", "'1s'")
         .set("namespaces.chat.history.size", "100000")
         .servers();
-    let run = Arc::new(Run {
+    let mut run = Run {
         servers,
         history: History::default(),
         durable: (0..DURABLE).map(|_| unique("chat:")).collect(),
         ephemeral: (0..EPHEMERAL).map(|_| unique("typing:")).collect(),
-        until: Instant::now() + Duration::from_secs(seconds),
+        until: Instant::now(),
         figures: Figures::default(),
-    });
-    let mut sessions = JoinSet::new();
-    for index in 0..SESSIONS {
+    };
+    // Not all at once: one that takes long to answer its first ping has no session to come back to.
+    let indices = futures::stream::iter(0..SESSIONS);
+    let opening = indices.map(|index| {
         let rng = StdRng::seed_from_u64(seed.wrapping_add(index as u64));
-        sessions.spawn(session(Arc::clone(&run), index, rng));
+        Session::open(&run, index, rng)
+    });
+    let opened: Vec<_> = opening.buffer_unordered(OPENING).collect().await;
+    run.until = Instant::now() + Duration::from_secs(seconds);
+    let run = Arc::new(run);
+    let mut sessions = JoinSet::new();
+    for session in opened {
+        sessions.spawn(session.run(Arc::clone(&run)));
     }
     let mut backends = JoinSet::new();
     for index in 0..BACKENDS {
@@ -103,29 +112,47 @@ async fn nothing_is_lost_repeated_or_reordered_under_cuts_moves_and_late_request
     assert_keeps_the_contract(&records);
 }
 
-/// One session until the end of the run; its last publishes are settled then.
-async fn session(run: Arc<Run>, index: usize, mut rng: StdRng) -> (Client, Shim) {
-    let shim = Shim::before(&run.servers).await;
-    let transport = Transport::ALL[index % Transport::ALL.len()];
-    let watches = index.is_multiple_of(20);
-    let sub = |ch: &String| json!({ "ch": ch, "presence": watches && ch.starts_with("chat:") });
-    let mut channels: Vec<_> = run.durable.sample(&mut rng, 3).cloned().collect();
-    channels.extend(run.ephemeral.sample(&mut rng, 1).cloned());
-    let open = json!({ "subs": channels.iter().map(sub).collect::<Vec<_>>() });
-    let target = Target::Address(shim.address);
-    let mut client = Client::open(target, transport, open, &run.history).await;
-    client.wait = 1_000;
-    // A session that was never answered is provisional: a cut ends it.
-    client.call(json!({ "t": "history", "ch": channels[0], "limit": 1 })).await;
-    while Instant::now() < run.until {
-        act(&run, &mut client, &shim, &channels, &mut rng).await;
-        let pause = Duration::from_millis(rng.random_range(20..400));
-        let pause = (Instant::now() + pause).min(run.until);
-        while client.next_within(pause.saturating_duration_since(Instant::now())).await.is_some() {}
-        assert_eq!(client.ended, None, "{}", client.name);
+struct Session {
+    client: Client,
+    shim: Shim,
+    channels: Vec<String>,
+    rng: StdRng,
+}
+
+impl Session {
+    async fn open(run: &Run, index: usize, mut rng: StdRng) -> Self {
+        let shim = Shim::before(&run.servers).await;
+        let transport = Transport::ALL[index % Transport::ALL.len()];
+        let watches = index.is_multiple_of(20);
+        let sub = |ch: &String| json!({ "ch": ch, "presence": watches && ch.starts_with("chat:") });
+        let mut channels: Vec<_> = run.durable.sample(&mut rng, 3).cloned().collect();
+        channels.extend(run.ephemeral.sample(&mut rng, 1).cloned());
+        let open = json!({ "subs": channels.iter().map(sub).collect::<Vec<_>>() });
+        let target = Target::Address(shim.address);
+        let mut client = Client::open(target, transport, open, &run.history).await;
+        client.wait = 1_000;
+        // A session that was never answered is provisional: a cut ends it.
+        client.call(json!({ "t": "history", "ch": channels[0], "limit": 1 })).await;
+        Self { client, shim, channels, rng }
     }
-    shim.weather(Weather::default());
-    (client, shim)
+
+    /// Goes on until the end of the run; its last publishes are settled then.
+    async fn run(self, run: Arc<Run>) -> (Client, Shim) {
+        let Self { mut client, shim, channels, mut rng } = self;
+        while Instant::now() < run.until {
+            act(&run, &mut client, &shim, &channels, &mut rng).await;
+            let pause = Duration::from_millis(rng.random_range(20..400));
+            let until = (Instant::now() + pause).min(run.until);
+            while client
+                .next_within(until.saturating_duration_since(Instant::now()))
+                .await
+                .is_some()
+            {}
+            assert_eq!(client.ended, None, "{}", client.name);
+        }
+        shim.weather(Weather::default());
+        (client, shim)
+    }
 }
 
 async fn act(run: &Run, client: &mut Client, shim: &Shim, channels: &[String], rng: &mut StdRng) {

@@ -7,12 +7,12 @@ use std::process::{Child, ExitStatus};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use super::client::PATIENCE;
 use super::http::Request;
 use super::redis::free_port;
-use super::server::{Launched, Servers, Setup, Shunned, launch};
+use super::server::{Launched, Servers, Setup, Shunned, launch, send};
 use super::wait;
 
 /// A node. Killed when dropped.
@@ -136,7 +136,7 @@ impl Node {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).expect("the process is there");
+        send(self.pid(), signal);
     }
 }
 

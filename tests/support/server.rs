@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rand::seq::IteratorRandom as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 use toml::Table;
 
@@ -127,6 +127,15 @@ pub(super) fn launch(
     Ok(Launched { child, address, secure })
 }
 
+/// Sends a child a signal. One that is told to stop has stopped then: on a busy machine some of its
+/// threads run on for a while.
+pub(super) fn send(child: Pid, signal: Signal) {
+    kill_process(child, signal).expect("the process is there");
+    if signal == Signal::STOP {
+        waitid(WaitId::Pid(child), WaitIdOptions::STOPPED).expect("it stops");
+    }
+}
+
 /// A process; killed when dropped.
 pub struct Server {
     /// Where it listens.
@@ -158,8 +167,7 @@ impl Server {
 
     /// Sends it a signal: `TERM`, `STOP`, `CONT`.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).expect("it runs");
+        send(Pid::from_child(&self.child), signal);
     }
 
     /// Whether it ended with exit code 0, if it ends in time.

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
-use rustix::process::{Pid, Rlimit, getrlimit, kill_process, prlimit};
+use rustix::process::{Pid, Rlimit, getrlimit, prlimit};
 
 pub(super) use rustix::process::{Resource, Signal};
+
+use super::super::server::send;
 
 /// Ports for servers. Below those that systems give to clients (Linux: from 32768): a client that
 /// connects to a server that is down must not be given that very port, which would connect it to
@@ -53,8 +55,7 @@ impl Process {
     }
 
     pub(super) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a pid"), signal).expect("the process is there");
+        send(Pid::from_child(&self.child), signal);
     }
 
     /// Sets its limit of a resource; none is as it began.
