@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use crate::config::grants::Right;
 use crate::engine::types::{Dedupe, EngineError, Entry, Publish, Retention};
@@ -148,7 +149,10 @@ pub async fn append(
         expect: batch.expect,
         replicas: rules.replicas,
     };
-    match gateway.engine.publish(publish).await {
+    let asked = Instant::now();
+    let done = gateway.engine.publish(publish).await;
+    gateway.metrics.publish_took.took(asked.elapsed());
+    match done {
         Ok(done) => {
             if !done.duplicate {
                 gateway.metrics.events_published.inc_by(many);

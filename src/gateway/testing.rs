@@ -1,9 +1,11 @@
 //! A node without listeners, for the tests of what is inside.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::auth::Authenticator;
 use crate::config::Config;
@@ -20,6 +22,15 @@ use super::driver::Driver;
 use super::link::{Flow, LinkPort};
 use super::open::{self, Opener};
 use super::{Gateway, pump};
+
+/// A bound on hanging and no measure of speed.
+pub(crate) const WITHIN: Duration = Duration::from_mins(1);
+
+/// What comes of it. A test that hangs says what did not come.
+pub(crate) async fn in_time<T>(what: &str, comes: impl Future<Output = T>) -> T {
+    let came = timeout(WITHIN, comes).await;
+    came.unwrap_or_else(|_| panic!("not within {WITHIN:?}: {what}"))
+}
 
 const CONFIG: &str = r#"
     [auth]
@@ -121,12 +132,15 @@ impl Opened {
 
     /// Reads until a frame that holds this text.
     pub(crate) async fn until(&mut self, text: &str) -> String {
-        loop {
-            let frame = self.read.recv().await.unwrap();
-            if frame.contains(text) {
-                return frame;
+        let comes = async {
+            loop {
+                let frame = self.read.recv().await.unwrap();
+                if frame.contains(text) {
+                    return frame;
+                }
             }
-        }
+        };
+        in_time(text, comes).await
     }
 
     /// What the connection was closed with, and whether the session was over.

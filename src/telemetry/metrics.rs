@@ -18,6 +18,7 @@ use super::labels::{
     ByCarrier, ByCertificateRead, ByCode, ByGap, ByRefused, ByRequest, Carrier, CertificateRead,
     Code, Gap, Kind, Refused, StatusClass,
 };
+use super::seconds::Seconds;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -72,6 +73,8 @@ metrics! {
     events_published: Counter = "events_published", "Events published through this node";
     /// Publishes that were refused, by code.
     publishes_refused: Family<ByCode, Counter> = "publishes_refused", "Publishes refused, by code";
+    /// How long publishes took, whatever came of them.
+    publish_took: Seconds = "publish" [Seconds], "How long publishes took until they were answered";
     /// HTTP requests, by kind and class of the answer's status.
     http_requests: Family<ByRequest, Counter> = "http_requests", "HTTP requests, by kind and class of status";
     /// Subscriptions that an outbox at its bound, or a hole, sent back to the log.
@@ -187,6 +190,8 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -198,12 +203,16 @@ mod tests {
         metrics.publish_refused(ErrorCode::Forbidden);
         metrics.gap(GapReason::Trimmed);
         metrics.engine_log_bytes.set(42);
+        metrics.publish_took.took(Duration::from_millis(1500));
         let text = metrics.encode();
         for line in [
             "throughline_sessions{transport=\"websocket\"} 1",
             "throughline_sessions{transport=\"detached\"} 0",
             "throughline_http_requests_total{kind=\"x\",status=\"2xx\"} 1",
             "throughline_publishes_refused_total{code=\"forbidden\"} 1",
+            "throughline_publish_seconds_bucket{le=\"1.0\"} 0",
+            "throughline_publish_seconds_bucket{le=\"2.0\"} 1",
+            "throughline_publish_seconds_count 1",
             "throughline_gaps_total{reason=\"trimmed\"} 1",
             "throughline_engine_log_bytes 42",
             "throughline_sessions_opened_total 0",
@@ -217,6 +226,6 @@ mod tests {
     fn every_label_together_makes_fewer_series_than_two_thousand() {
         let codes = ErrorCode::ALL.len() * 4;
         let requests = Kind::ALL.len() * StatusClass::ALL.len();
-        assert!(codes + requests + Carrier::ALL.len() * 2 + Refused::ALL.len() + 24 < 2000);
+        assert!(codes + requests + Carrier::ALL.len() * 2 + Refused::ALL.len() + 40 < 2000);
     }
 }

@@ -4,3 +4,4 @@ pub mod clock;
 pub mod labels;
 pub mod logging;
 pub mod metrics;
+pub mod seconds;

@@ -24,7 +24,7 @@ async fn a_redis_that_comes_back_empty_is_told_to_every_reader() {
         redis.restart();
     };
     stage.losing(true, fault).await;
-    stage.finish("8 kill -9 of Redis without a log").await;
+    stage.finish_in_time("8 kill -9 of Redis without a log").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,7 +37,7 @@ async fn a_redis_that_comes_back_with_its_log_is_not_noticed() {
     redis.kill();
     stage.run(2 * SECOND).await;
     redis.restart();
-    stage.finish("9 kill -9 of Redis, AOF always").await;
+    stage.finish_in_time("9 kill -9 of Redis, AOF always").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,7 +66,7 @@ async fn without_the_end(redis: &Redis, stage: Stage, more: &str) {
         redis.restart();
     };
     stage.losing(false, fault).await;
-    stage.finish(&format!("10 loss of power: 10 % of the AOF{more}")).await;
+    stage.finish_in_time(&format!("10 loss of power: 10 % of the AOF{more}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +78,7 @@ async fn a_restart_of_redis_in_order_is_not_noticed() {
     let stage = Stage::start(&redis.url()).await;
     redis.shut_down();
     redis.restart();
-    stage.finish("11 SHUTDOWN of Redis and start").await;
+    stage.finish_in_time("11 SHUTDOWN of Redis and start").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,7 +88,7 @@ async fn a_flush_is_told_to_every_reader() {
     let redis = everysec();
     let stage = Stage::start(&redis.url()).await;
     stage.losing(true, async || assert_eq!(redis.cli(&["FLUSHALL"]), "OK")).await;
-    stage.finish("12 FLUSHALL").await;
+    stage.finish_in_time("12 FLUSHALL").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,7 +107,7 @@ async fn a_deleted_key_is_told_to_the_readers_of_its_channel_alone() {
         stage.losing_of(Some(ch), all, fault).await;
     }
     assert_eq!(redis.cli(&["SCRIPT", "FLUSH"]), "OK");
-    stage.finish("13 DEL of a key, SCRIPT FLUSH").await;
+    stage.finish_in_time("13 DEL of a key, SCRIPT FLUSH").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,7 +121,7 @@ async fn keys_that_a_clock_of_redis_lets_run_out_at_once_are_told_to_every_reade
         "for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('PEXPIREAT', key, 1) end";
     stage.losing(true, async || drop(redis.cli(&["EVAL", all, "0"]))).await;
     assert!(redis.info("expired_keys") != "0" || redis.info("total_deleted_keys") != "0");
-    stage.finish("32 PEXPIREAT of every key").await;
+    stage.finish_in_time("32 PEXPIREAT of every key").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,7 +134,7 @@ async fn a_disk_that_is_full_loses_nothing_that_was_acknowledged() {
     stage.run(5 * SECOND).await;
     assert_eq!(redis.info("aof_last_write_status"), "err");
     redis.limit_files(None);
-    stage.finish("36 no room for the AOF for 5 s").await;
+    stage.finish_in_time("36 no room for the AOF for 5 s").await;
 }
 
 async fn stopped(time: Duration) {
@@ -143,7 +143,7 @@ async fn stopped(time: Duration) {
     redis.stop();
     stage.run(time).await;
     redis.cont();
-    stage.finish(&format!("14 SIGSTOP of Redis for {time:?}")).await;
+    stage.finish_in_time(&format!("14 SIGSTOP of Redis for {time:?}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

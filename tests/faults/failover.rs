@@ -38,7 +38,7 @@ async fn what_a_lagging_replica_did_not_have_is_told_when_it_becomes_the_master(
         sentinel.wait_for_master(&sentinel.servers[1]);
     };
     stage.losing(false, fault).await;
-    stage.finish("15 failover to a lagging replica").await;
+    stage.finish_in_time("15 failover to a lagging replica").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,7 +49,7 @@ async fn a_failover_to_a_replica_that_has_all_is_got_over() {
     let stage = Stage::settled(&sentinel.url()).await;
     // Replication is asynchronous: what is on its way may be lost.
     stage.losing(false, async || sentinel.fail_over()).await;
-    stage.finish("17 SENTINEL FAILOVER").await;
+    stage.finish_in_time("17 SENTINEL FAILOVER").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,7 +63,7 @@ async fn a_master_that_dies_is_replaced() {
         sentinel.wait_for_master(&sentinel.servers[1]);
     };
     stage.losing(false, fault).await;
-    stage.finish("17 the master dies").await;
+    stage.finish_in_time("17 the master dies").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +74,7 @@ async fn slots_that_move_under_load_are_not_noticed() {
     for (from, to) in [(0, 1), (1, 2), (2, 0)] {
         cluster.reshard(from, to, 2_000);
     }
-    stage.finish("18 reshard of 6000 slots").await;
+    stage.finish_in_time("18 reshard of 6000 slots").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,7 +86,7 @@ async fn a_master_of_a_cluster_that_dies_and_comes_back_is_got_over() {
     cluster.nodes[1].kill();
     stage.run(4 * SECOND).await;
     cluster.nodes[1].restart();
-    stage.finish("19 kill -9 of a master of a Cluster").await;
+    stage.finish_in_time("19 kill -9 of a master of a Cluster").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +115,7 @@ async fn what_a_node_wrote_to_a_master_that_was_replaced_is_told() {
         sentinel.wait_for_replica(old);
     };
     stage.losing(false, fault).await;
-    stage.finish("16 two masters for 3 s, a node at each").await;
+    stage.finish_in_time("16 two masters for 3 s, a node at each").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,7 +30,7 @@ async fn a_failover_in_order_gives_nobody_a_gap() {
         assert!(Instant::now() < until, "the replica does not have all");
     }
     sentinel.fail_over();
-    stage.finish("17 failover in order").await;
+    stage.finish_in_time("17 failover in order").await;
     assert_eq!(gaps(&history), 0, "a failover that lost nothing gave a gap");
 }
 
@@ -56,6 +56,6 @@ async fn a_slot_that_moves_key_by_key_gives_nobody_a_gap() {
         }
         cluster.end_move(slot, to);
     }
-    stage.finish("18 slots of all channels, key by key").await;
+    stage.finish_in_time("18 slots of all channels, key by key").await;
     assert_eq!(gaps(&history), 0, "a slot that moved gave a gap");
 }

@@ -53,7 +53,7 @@ async fn weather(fault: &str, weather: Weather, time: Duration) {
     shims.iter().for_each(|shim| shim.weather(weather));
     stage.run(time).await;
     shims.iter().for_each(|shim| shim.weather(Weather::default()));
-    stage.finish(fault).await;
+    stage.finish_in_time(fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,7 +67,7 @@ async fn a_cut_between_nodes_and_redis_disconnects_nobody() {
     shims.iter().for_each(|shim| shim.cut(Cut::Rst));
     stage.run(3 * SECOND).await;
     all(Weather::default());
-    stage.finish("20 nodes and Redis cut for 3 s").await;
+    stage.finish_in_time("20 nodes and Redis cut for 3 s").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,7 +97,7 @@ async fn what_comes_while_the_pub_sub_link_is_gone_is_filled_from_the_log() {
         redis.cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         stage.run(SECOND / 10).await;
     }
-    stage.finish("22 CLIENT KILL TYPE pubsub, ten times a second").await;
+    stage.finish_in_time("22 CLIENT KILL TYPE pubsub, ten times a second").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::engine::clock::Clock;
 use crate::gateway::Gateway;
-use crate::gateway::testing::{Opened, node};
+use crate::gateway::testing::{Opened, WITHIN, in_time, node};
 use crate::hub::wheel::TURN_MS;
 use crate::protocol::channel::Channel;
 use crate::protocol::error::ErrorCode;
@@ -33,7 +33,10 @@ async fn publishes(session: &mut Opened, seq: u64) {
 
 /// The broken session is over and leaves nothing; the other goes on.
 async fn is_contained(gateway: &Gateway, broken: &Opened, whole: &mut Opened, seq: u64) {
+    // Not by the runtime's clock, which may stand still.
+    let until = Instant::now() + WITHIN;
     while broken.closed().is_none() {
+        assert!(Instant::now() < until, "not within {WITHIN:?}: the session that broke is over");
         tokio::task::yield_now().await;
     }
     assert_eq!(broken.closed(), Some((ErrorCode::Internal, true)));
@@ -41,7 +44,7 @@ async fn is_contained(gateway: &Gateway, broken: &Opened, whole: &mut Opened, se
     publishes(whole, seq).await;
     // What it has to give back is given back.
     gateway.tasks.close();
-    gateway.tasks.wait().await;
+    in_time("what the node does ends", gateway.tasks.wait()).await;
     let channel = Channel::parse("chat:1").unwrap();
     assert_eq!(gateway.engine.members(&channel).await.unwrap().count, 1);
     // This comes to the fan-out after its end.
@@ -116,10 +119,10 @@ async fn whoever_answers_a_hello_finds_the_session_that_it_opened() {
             let _ = began.send(());
             answered.send(driver.with(|session| session.link_number())).unwrap();
         });
-        begins.recv().unwrap();
+        begins.recv_timeout(WITHIN).unwrap();
     };
     let _session = Opened::new(&gateway, Box::new(on_frame));
-    assert_eq!(answers.recv().unwrap(), 1);
+    assert_eq!(answers.recv_timeout(WITHIN).unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,7 +137,7 @@ async fn a_session_that_a_link_takes_elsewhere_does_not_leave_while_it_settles()
         tokio::time::advance(Duration::from_secs(3)).await;
         gateway.turn(now_ms() + TURN_MS);
         gateway.tasks.close();
-        gateway.tasks.wait().await;
+        in_time("what the node does ends", gateway.tasks.wait()).await;
         let channel = Channel::parse("chat:1").unwrap();
         assert_eq!(gateway.engine.members(&channel).await.unwrap().count, members, "{taker:?}");
     }

@@ -111,6 +111,11 @@ impl Row {
         assert!(self.wrong.is_empty(), "{}: {:#?}", self.fault, self.wrong);
     }
 
+    /// Whether rows are kept for a table.
+    pub fn are_kept() -> bool {
+        std::env::var_os(FOLDER).is_some()
+    }
+
     /// Prints it, and keeps it for the table where there is to be one.
     pub fn keep(&self) {
         let line = self.line();
