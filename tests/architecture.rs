@@ -44,7 +44,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// The longest a source file may be, its tests included.
 const FILE_LINES_MAX: usize = 400;
 
-fn sources(root: &str) -> Vec<(PathBuf, String)> {
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     fn walk(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -57,7 +61,7 @@ fn sources(root: &str) -> Vec<(PathBuf, String)> {
         }
     }
     let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(root), &mut found);
+    walk(&root().join(folder), &mut found);
     assert!(!found.is_empty());
     found
 }
@@ -176,5 +180,60 @@ fn imports_do_not_climb_or_glob() {
             assert!(!line.contains("super::super"), "{}: {line}", path.display());
             assert!(!line.ends_with("::*;"), "{}: {line}", path.display());
         }
+    }
+}
+
+/// What the product is built of, in any case.
+const BUILT_OF: [&str; 10] = [
+    "tokio",
+    "axum",
+    "tokio-tungstenite",
+    "tower",
+    "tower-http",
+    "redis",
+    "serde",
+    "serde_json",
+    "futures",
+    "async-stream",
+];
+
+#[test]
+fn every_dependency_is_used_and_the_ten_are_among_them() {
+    // demand: 119
+    let manifest: toml::Table =
+        fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let dependencies = manifest["dependencies"].as_table().unwrap();
+    for name in BUILT_OF {
+        assert!(dependencies.contains_key(name), "{name} is no dependency");
+    }
+    let text: String = sources("src").into_iter().map(|(_, text)| text).collect();
+    let uses = |name: &str| {
+        let path = name.replace('-', "_");
+        // `use name;`, `name::…`, `#[name(…)]`.
+        [format!("{path}::"), format!("use {path}"), format!("{path}!")].iter().any(|form| {
+            text.match_indices(form.as_str()).any(|(at, _)| {
+                let before = text[..at].chars().next_back();
+                !before.is_some_and(|before| before.is_alphanumeric() || before == '_')
+            })
+        })
+    };
+    let unused: Vec<_> = dependencies.keys().filter(|name| !uses(name)).collect();
+    assert!(unused.is_empty(), "no source uses {unused:?}");
+}
+
+#[test]
+fn the_top_of_the_tree_holds_what_a_reader_looks_for() {
+    // demand: 120
+    let known = "Cargo.toml Cargo.lock src client-js tests config README.md docs benches fuzz \
+                 scripts proptest-regressions Makefile CHANGELOG.md LICENSE-MIT LICENSE-APACHE \
+                 clippy.toml rustfmt.toml target";
+    let known: Vec<_> = known.split_whitespace().collect();
+    let names = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    let other: Vec<_> =
+        names.iter().filter(|name| !name.starts_with('.') && !known.contains(&&***name)).collect();
+    assert!(other.is_empty(), "unexpected at the top: {other:?}");
+    for name in ["Cargo.toml", "src", "client-js", "tests", "config", "README.md", "Makefile"] {
+        assert!(names.iter().any(|there| there == name), "{name} is missing");
     }
 }

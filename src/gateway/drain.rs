@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use async_stream::stream;
+use futures::{Stream, StreamExt as _};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::protocol::error::ErrorCode;
@@ -35,14 +36,19 @@ async fn empty(gateway: &Arc<Gateway>, window: Duration) {
     for driver in ending {
         driver.end(ErrorCode::Draining);
     }
-    let (begun, many) = (Instant::now(), u32::try_from(moving.len()).unwrap_or(u32::MAX));
-    let turns = moving.into_iter().zip(0..);
-    futures::stream::iter(turns)
-        .for_each_concurrent(AT_ONCE, |(driver, turn)| async move {
-            sleep_until(begun + window / many.max(1) * turn).await;
-            leave(gateway, &driver).await;
-        })
-        .await;
+    let due = spread(moving, window);
+    due.for_each_concurrent(AT_ONCE, |driver| async move { leave(gateway, &driver).await }).await;
+}
+
+/// One after the other, evenly over a window.
+fn spread<T>(items: Vec<T>, window: Duration) -> impl Stream<Item = T> {
+    let (begun, many) = (Instant::now(), u32::try_from(items.len()).unwrap_or(u32::MAX).max(1));
+    stream! {
+        for (item, turn) in items.into_iter().zip(0..) {
+            sleep_until(begun + window / many * turn).await;
+            yield item;
+        }
+    }
 }
 
 /// One that does not settle in time is tried once more; then it is let go, without a leave.

@@ -54,6 +54,32 @@ async fn events_polls_the_feed_the_api_and_the_client_share_one_connection_of_ht
     assert!(servers.metric("throughline_connections ").await <= 2.0);
 }
 
+#[tokio::test]
+async fn a_hundred_feeds_and_the_exchanges_beside_them_share_one_connection_of_http2() {
+    // demand: 15
+    let (certificate, room) = (Certificate::new(), unique("chat:"));
+    let servers = quiet(&certificate).servers();
+    let stream = connect(servers.own(), &certificate.der, &["h2"]).await.unwrap();
+    let mut client = http2(stream).await;
+    let mut feeds = Vec::new();
+    for _ in 0..100 {
+        let target = format!("/realtime/feed/{}?channel={room}", unique("n"));
+        let mut feed = (get(&mut client, &target, "text/event-stream").await, String::new());
+        until(&mut feed.0, &mut feed.1, "hello").await;
+        feeds.push(feed);
+    }
+    for n in 0..3 {
+        let opened = exchange(&mut client, &json!([{ "l": "open", "v": 1 }])).await;
+        assert_eq!(text(&opened[0], "l"), "hello");
+        publish(&mut client, &room, &format!("event {n}")).await;
+        for (feed, lines) in &mut feeds {
+            assert_eq!(until(feed, lines, "event").await["data"], format!("event {n}"));
+        }
+    }
+    // This one connection, and the one that asks.
+    assert!(servers.metric("throughline_connections ").await <= 2.0);
+}
+
 /// Bytes of an event's padding: of each that is published 64 go into a write at most.
 const EVENT_BYTES: usize = 1024;
 /// Events of a call of the API.
