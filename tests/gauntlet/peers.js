@@ -1,13 +1,23 @@
 /**
- * Runs other libraries beside the client through the same cells and writes their first messages to
- * docs/PROXIES.md: `node peers.js [id…]`; with ids it prints only. Cells whose gateway speaks TLS
- * itself are left out, and those where nobody gets through at first.
+ * Runs other libraries beside the client through the same cells, a few of each class, and writes
+ * their first messages to docs/PROXIES.md: `node peers.js [id…]`; with ids it prints only. Cells
+ * whose gateway speaks TLS itself are left out, and those where nobody gets through at first.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { alone, cells, each, missing, RESULTS, rights } from "./lib/cells.js";
 import { write } from "./lib/document.js";
 import { PEERS } from "./peers/peers.js";
 
+/** A few cells of each class. */
+const CHOSEN = `
+  direct stock-squid stock-apache stock-tinyproxy ws-502
+  ws-hang ws-drop ws-silent-drop ws-tarpit ws-frames-dropped ws-s2c-dropped ws-ext-stripped ws-rst
+  stock-nginx privoxy-443 stock-e2guardian by-size-refused
+  stock-lighttpd events-only post-only varnish-store
+  stock-ziproxy trickled one-late one-late-refused varnish-gzip
+  waf-crs cache-varnish max-connections get-only types-blocked
+  cut-envoy round-robin repeated-posts body-limit slow
+`;
 /** ms after which a library in a cell is ended. */
 const RUN_MS = 150_000;
 /** ms within which a first message is called soon. */
@@ -43,9 +53,8 @@ function summary(results) {
 
 async function main() {
   const names = process.argv.slice(2);
-  const chosen = cells(names).filter(
-    (cell) => !cell.tls && !cell.switch && missing(cell).length === 0,
-  );
+  const suits = (cell) => !cell.tls && !cell.switch && missing(cell).length === 0;
+  const chosen = cells(names.length > 0 ? names : CHOSEN.trim().split(/\s+/)).filter(suits);
   const first = rights();
   if (!first) throw new Error("networks of their own cannot be had here");
   mkdirSync(RESULTS, { recursive: true });
