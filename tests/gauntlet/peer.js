@@ -13,8 +13,8 @@ import { PEERS, script } from "./peers/peers.js";
 const PORT = 21_100;
 /** ms after which nothing is taken to come any more. */
 const NEVER_MS = 30_000;
-/** Visits that are counted, where the first one gets through. */
-const VISITS = 3;
+/** Visits; the first, of a browser that has just started, is counted only where it does not get through. */
+const VISITS = 4;
 /** How often the server ticks after the first message of the first visit, and ms between two. */
 const TICKS = 8;
 const TICK_MS = 500;
@@ -66,7 +66,8 @@ async function main() {
   const visits = [await visit(browser, url, tick)];
   const [{ lateMs, transport, firstMs }] = visits;
   while (visits.length < VISITS && firstMs !== null) visits.push(await visit(browser, url));
-  const first = median(visits.map((one) => one.firstMs ?? Number.POSITIVE_INFINITY));
+  const counted = visits.length > 1 ? visits.slice(1) : visits;
+  const first = median(counted.map((one) => one.firstMs ?? Number.POSITIVE_INFINITY));
   return {
     firstMs: Number.isFinite(first) ? first : null,
     laterMs: median(lateMs),
