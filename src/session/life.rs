@@ -226,7 +226,7 @@ impl Session {
         self.leaving_at = None;
     }
 
-    /// Its client asks for it at another node, which has to wait until it has settled.
+    /// A link takes it to another node, which has to wait until it has settled: its client is there.
     pub fn came(&mut self, now: Millis) {
         self.stays();
         self.seen = now;
