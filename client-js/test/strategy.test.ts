@@ -348,3 +348,27 @@ test("a link that died while the page slept is found within the verdict", async 
   await world.advance(1600);
   expect(client.transport).toBe("poll");
 });
+
+test.each(["sse", "stream", "websocket"] as const)(
+  "whenever a link over %s is cut, the page is told that it came back",
+  async (transport) => {
+    const failed: string[] = [];
+    for (let cutAt = 0; cutAt < 700; cutAt += 3) {
+      const world = new World();
+      world.latencyMs = 30;
+      const client = world.connect({ transports: [transport, "poll"] });
+      let away = false;
+      client.on("state", ({ state }) => {
+        away ||= state === "reconnecting";
+      });
+      client.on("resumed", () => {
+        away = false;
+      });
+      await world.advance(cutAt);
+      world.cut();
+      await world.advance(12_000);
+      if (away || client.transport !== transport) failed.push(`cut after ${cutAt} ms`);
+    }
+    expect(failed).toEqual([]);
+  },
+);

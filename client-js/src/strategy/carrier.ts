@@ -200,7 +200,6 @@ export function createCarrier(
     const { count, uplink, hello } = session;
     const wake = woken();
     const sentAt = env.now();
-    const posts = MORE && exchanges.outgoing.length;
     const sends = uplink.hasMore();
     const { room } = exchanges;
     const soon = MORE ? quick || room < Infinity : quick;
@@ -213,12 +212,8 @@ export function createCarrier(
     const answer = await Promise.race([done.then((why) => ({ why })), wake]);
     if (!answer) {
       // More is to be sent, or a link took over: the next poll goes beside this one. But it makes void what this
-      // one is about to be answered: where each did that to the one before, nothing would come on a slow line, nor
-      // where another node has the session.
-      if (!host.live && !quick) {
-        if (sends) await done;
-        else if (posts) await Promise.race([done, host.pause(GAP_MS)]);
-      }
+      // one is about to be answered: where each did that to the one before, nothing would come on a slow line.
+      if (sends && !host.live && !quick) await done;
       return undefined;
     }
     const { why } = answer;
@@ -233,8 +228,7 @@ export function createCarrier(
     // A frame was refused, most likely: without any the next one may go through.
     if (MORE && isNetwork(why) && room && !exchanges.room) return undefined;
     // Answered at once with nothing: neither the network nor the gateway is to be flooded.
-    if (!why && !sends && !posts && session.count === count && tookMs < GAP_MS)
-      await host.pause(GAP_MS);
+    if (!why && !sends && session.count === count && tookMs < GAP_MS) await host.pause(GAP_MS);
     return why;
   };
 
@@ -249,6 +243,8 @@ export function createCarrier(
         await host.settled();
         if (!host.live) break;
       } else if (host.may("poll")) {
+        // A link came and was lost beside the last poll.
+        if (host.state === "reconnecting") break;
         host.polling = true;
         why = await poll();
         host.polling = false;
