@@ -17,7 +17,7 @@ use crate::protocol::position::{Epoch, Position, Since, Tag};
 use crate::telemetry::clock::wall_ms;
 
 use super::disconnect::{self, Whose};
-use super::driver::Driver;
+use super::driver::{Driver, Taker};
 use super::{Gateway, parking, record};
 
 /// The channel that every node reads; no client can.
@@ -72,7 +72,8 @@ struct Said {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ToOne {
-    /// Park this session: its id, in hexadecimal digits, and the link for which it is taken, if any.
+    /// Park this session: its id, in hexadecimal digits, and the link for which it is taken; none for
+    /// another request of its client.
     Park(String, Option<u64>),
 }
 
@@ -195,7 +196,7 @@ pub(super) async fn obey_since(gateway: &Gateway, driver: &Driver, since: Option
     }
 }
 
-/// Asks one node to park a session, for a link or not.
+/// Asks one node to park a session, for a link or another request of its client.
 pub(super) fn park_message(session: u128, link: Option<u64>) -> Vec<u8> {
     serde_json::to_vec(&ToOne::Park(record::key(session), link)).unwrap_or_default()
 }
@@ -206,8 +207,9 @@ fn hear(gateway: &Arc<Gateway>, message: &Bytes) {
     };
     if let Some(session) = record::session_of(&session) {
         let node = Arc::clone(gateway);
+        let taker = link.map_or(Taker::Request, Taker::Link);
         gateway.spawn(async move {
-            parking::park(&node, session, link).await;
+            parking::park(&node, session, taker).await;
         });
     }
 }

@@ -156,6 +156,10 @@ pub(super) async fn enter(
     how: Entrance,
 ) -> Result<(), EngineError> {
     let member = member(driver, away);
+    if driver.is_gone() {
+        // Since it was asked for: the node may be another incarnation, which would keep it listed.
+        return Err(EngineError::Conflict { top: None });
+    }
     for delay in RETRIES {
         match driver.gateway.engine.join(channel, member.clone(), how).await {
             Err(EngineError::Unavailable | EngineError::Unknown) => sleep(delay).await,

@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::session::input::Input;
 use crate::telemetry::clock::{now_ms, wall_ms};
 
-use super::driver::{Begins, Begun, Driver};
+use super::driver::{Begins, Begun, Driver, Taker};
 use super::owner::Arriving;
 use super::record::{self, Record, Whole};
 use super::{Gateway, control, open, owner, subscribe, tickets, unsettled};
@@ -36,20 +36,19 @@ pub enum Outcome {
     Superseded(u64),
 }
 
-/// Has a session leave this node: for a link that its client attaches at another, or for good. Goes
-/// on to its end though the caller gives up.
-pub async fn park(gateway: &Arc<Gateway>, session: u128, link: Option<u64>) -> Outcome {
+/// Has a session leave this node. Goes on to its end though the caller gives up.
+pub(super) async fn park(gateway: &Arc<Gateway>, session: u128, taker: Taker) -> Outcome {
     let (to, outcome) = oneshot::channel();
     let node = Arc::clone(gateway);
     gateway.spawn(async move {
-        let _ = to.send(leave(&node, session, link).await);
+        let _ = to.send(leave(&node, session, taker).await);
     });
     outcome.await.unwrap_or(Outcome::Stays)
 }
 
-async fn leave(gateway: &Arc<Gateway>, session: u128, link: Option<u64>) -> Outcome {
+async fn leave(gateway: &Arc<Gateway>, session: u128, taker: Taker) -> Outcome {
     let Some(driver) = owner::here(gateway, session).await else { return Outcome::Gone };
-    let settled = match driver.begin_leaving(link) {
+    let settled = match driver.begin_leaving(taker) {
         Begins::Now(settled) => settled,
         Begins::Superseded(link) => return Outcome::Superseded(link),
         Begins::Not => {

@@ -17,6 +17,7 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::telemetry::clock::now_ms;
 
+use super::driver::Taker;
 use super::exchange::{ExchangeAnswer, ExchangeRequest};
 use super::sessions::{self, Connected};
 use super::{Gateway, candidates, exchange, owner, parking, record};
@@ -172,7 +173,7 @@ pub async fn answer(gateway: &Arc<Gateway>, question: Question) -> Answer {
             Err(refusal) => told(ExchangeAnswer::Refused(refusal, false)),
         },
         Question::Park(session, link) => match record::session_of(&session) {
-            Some(session) => match parking::park(gateway, session, Some(link)).await {
+            Some(session) => match parking::park(gateway, session, Taker::Link(link)).await {
                 parking::Outcome::Gone => match gateway.endings.of(session) {
                     Some(why) => told(ExchangeAnswer::Refused(why, true)),
                     None => Answer::NotHere,

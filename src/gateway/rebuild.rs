@@ -21,6 +21,10 @@ use super::{Gateway, open, parking};
 /// How long the last owner may take to say whether it has the session.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 
+/// By how much the version rises: above what it has at an owner that the client does not know of, where the
+/// record was lost.
+const MOVES: u64 = 1 << 16;
+
 /// A session whose place an `open` takes.
 #[derive(Debug)]
 pub struct Again {
@@ -57,8 +61,7 @@ pub(super) async fn claim(
             Some(Record::Parked(_)) | None => return Ok(None),
         },
     };
-    // Above what it had at the last owner that the client knows, though the record were lost.
-    let version = expected.max(ticket.version) + 1;
+    let version = expected.max(ticket.version) + MOVES;
     // Who has it would have raised the version since.
     if !has_let_go(gateway, &Incarnation(name.into()), session).await?
         || !parking::claim(gateway, session, expected, version).await?

@@ -14,7 +14,7 @@ use crate::engine::memory::{MemoryEngine, MemorySettings};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::frame::Frame;
 use crate::protocol::up::{self, LinkUp, Up};
-use crate::session::input::{ConnId, ConnKind};
+use crate::session::input::{ConnId, ConnKind, Input};
 use crate::telemetry::labels::Carrier;
 use crate::telemetry::metrics::Metrics;
 
@@ -128,6 +128,11 @@ impl Opened {
     pub(crate) fn say(&self, frame: &str) {
         let Ok(Up::Session(numbered)) = up::parse(frame) else { panic!("{frame}") };
         self.driver.up(self.conn, numbered);
+    }
+
+    /// Says that the session ends, with its last words.
+    pub(crate) fn closes(&self) {
+        self.driver.last_words(self.conn, Input::End { why: ErrorCode::Closed.into() });
     }
 
     /// Reads until a frame that holds this text.

@@ -226,7 +226,7 @@ impl Session {
         self.leaving_at = None;
     }
 
-    /// A link takes it to another node, which has to wait until it has settled: its client is there.
+    /// Its client asks for it at another node, which has to wait until it has settled.
     pub fn came(&mut self, now: Millis) {
         self.stays();
         self.seen = now;

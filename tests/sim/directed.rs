@@ -271,3 +271,44 @@ async fn a_session_that_is_on_its_way_while_its_node_withdraws_what_it_does_not_
     goes_on(&mut client).await;
     assert!(!saw_leave(&mut watcher, &client.member, Duration::from_secs(30)).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_opened_again_after_a_loss_of_data_is_not_taken_for_what_a_node_still_has()
+ {
+    // spec: S5
+    let fleet = fleet(3).await;
+    let mut client = open(&fleet, 0, "user").await;
+    client.cut();
+    // It goes on at another node, and the answer that says so is lost.
+    let link = client.link() + 1;
+    let park = Question::Park(session_of(&fleet, &client), link);
+    peers::answer(&fleet.node(0).unwrap().gateway, park).await;
+    let attach = json!({
+        "l": "attach", "ticket": client.ticket(), "link": link, "count": client.counted(),
+        "wait": 1,
+    });
+    assert_eq!(Net::to(&fleet, 1).exchange(vec![attach]).await.unwrap()[0]["l"], "attached");
+    fleet.store.lock().flush();
+    client.goes_to(Target::Wires(Net::to(&fleet, 2)));
+    client.until_ended().await;
+    client.open_again(&[CHANNEL]).await;
+    goes_on(&mut client).await;
+    client.goes_to(Target::Wires(Net::to(&fleet, 1)));
+    goes_on(&mut client).await;
+    assert_eq!(fleet.node(1).unwrap().gateway.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_ends_its_session_though_what_says_so_meets_a_node_that_is_gone() {
+    for seed in 0..10 {
+        let fleet = fleet_of(3, None, seed).await;
+        let net = Net::to(&fleet, 1);
+        let (open, history) = (json!({ "subs": [{ "ch": CHANNEL }] }), History::default());
+        let mut client = Client::open(Target::Wires(net), Transport::Stream, open, &history).await;
+        goes_on(&mut client).await;
+        fleet.kill(0);
+        client.goes_to(Target::Wires(Net::new(&fleet, seed)));
+        client.close().await;
+        assert_eq!(fleet.node(1).unwrap().gateway.sessions(), 0, "seed {seed}");
+    }
+}

@@ -20,7 +20,7 @@ use crate::telemetry::labels::Carrier;
 
 use super::Driver;
 use super::gathered::Gathered;
-use super::moving::Stage;
+use super::moving::{Stage, Taker};
 
 /// Frames that are written at once at most.
 const BATCH_FRAMES: usize = 64;
@@ -53,8 +53,8 @@ pub(super) struct State {
     pub(super) settled: Option<oneshot::Sender<()>>,
     /// Its publishes of which the outcome is not known.
     pub(super) unsettled: Unsettled,
-    /// The link that takes it to another node.
-    pub(super) taker: Option<u64>,
+    /// For whom it leaves.
+    pub(super) taker: Taker,
     /// Whether something that its client said did not count while it was leaving.
     pub(super) refused: bool,
     /// What ends it if it stays after all.

@@ -27,7 +27,7 @@ use crate::telemetry::clock::{now_ms, wall_ms};
 use crate::telemetry::labels::Carrier;
 
 use self::drain::{Conn, State};
-pub(super) use self::moving::Begins;
+pub(super) use self::moving::{Begins, Taker};
 use self::moving::{Stage, moved};
 use super::Gateway;
 use super::link::LinkPort;
@@ -98,7 +98,7 @@ impl Driver {
             settled: None,
             unsettled: Unsettled::default(),
             ends_with: None,
-            taker: None,
+            taker: Taker::Nobody,
             refused: false,
             carrier: None,
             pace: Meter::default(),
@@ -253,10 +253,10 @@ impl Driver {
 
     /// The last words of a page: they count only on the link there is.
     pub fn last_words(&self, conn: ConnId, input: Input) {
-        self.contained(|state| {
-            if state.takes_client() && state.session.link_conn() == Some(conn) {
-                self.run(state, input);
-            }
+        self.contained(|state| match state.session.link_conn() == Some(conn) {
+            true if state.takes_client() => self.run(state, input),
+            // Where it stays it is to be said again.
+            is_link => state.refused |= is_link,
         });
     }
 

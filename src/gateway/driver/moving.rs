@@ -37,6 +37,24 @@ pub(super) enum Stage {
     Gone,
 }
 
+/// For whom a session leaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::gateway) enum Taker {
+    /// Its client, which attaches this link at another node.
+    Link(u64),
+    /// Its client, which asks another node for something.
+    Request,
+    /// Nobody yet: its node goes away.
+    #[default]
+    Nobody,
+}
+
+impl Taker {
+    fn link(self) -> Option<u64> {
+        if let Self::Link(link) = self { Some(link) } else { None }
+    }
+}
+
 /// What closes the connections of a session that moves.
 pub(super) fn moved() -> Refusal {
     Refusal::new(ErrorCode::Moved).retry_in(MOVED_RETRY_MS)
@@ -89,7 +107,7 @@ impl State {
     fn close_all(&mut self) {
         let empty = self.session.empty_answer();
         let link = self.session.link_conn();
-        let superseded = self.taker.map(|link| LinkDown::Superseded { link }.encode());
+        let superseded = self.taker.link().map(|link| LinkDown::Superseded { link }.encode());
         for conn in std::mem::take(&mut self.conns) {
             match (&empty, &superseded) {
                 (Some((polls, empty)), _) if *polls == conn.id => {
@@ -168,17 +186,17 @@ impl Driver {
         self.state.lock().stage == Stage::Gone
     }
 
-    /// Takes nothing new from here on, for a link that takes it elsewhere or for good.
-    pub(in crate::gateway) fn begin_leaving(&self, taker: Option<u64>) -> Begins {
+    /// Takes nothing new from here on.
+    pub(in crate::gateway) fn begin_leaving(&self, taker: Taker) -> Begins {
         let mut state = self.state.lock();
         if state.stage != Stage::Here || self.feed {
             return Begins::Not;
         }
         let has = state.session.link_number();
-        if taker.is_some_and(|link| link <= has) {
+        if taker.link().is_some_and(|link| link <= has) {
             return Begins::Superseded(has);
         }
-        if taker.is_some() {
+        if taker != Taker::Nobody {
             state.session.came(now_ms());
         }
         let (to, settled) = oneshot::channel();
@@ -195,7 +213,7 @@ impl Driver {
         let in_flight = !state.effects.is_empty() || state.performing;
         let session = state.session.park(now_ms()).filter(|_| !in_flight)?;
         // The link that takes it comes at once.
-        let goes_on = state.taker.is_some() && state.session.is_attached();
+        let goes_on = state.taker.link().is_some() && state.session.is_attached();
         let session = if goes_on { session.goes_on() } else { session };
         state.stage = Stage::Frozen;
         let identity = (&*state.identity).into();
@@ -212,7 +230,7 @@ impl Driver {
             return;
         }
         let was_frozen = state.stage == Stage::Frozen;
-        (state.stage, state.taker, state.settled) = (Stage::Here, None, None);
+        (state.stage, state.taker, state.settled) = (Stage::Here, Taker::Nobody, None);
         if was_frozen || state.refused {
             let lost: Vec<_> = state.conns.iter().map(|conn| conn.id).collect();
             state.close_all();

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::engine::clock::Clock;
+use crate::engine::types::Entrance;
 use crate::gateway::Gateway;
+use crate::gateway::driver::Taker;
+use crate::gateway::effects;
 use crate::gateway::testing::{Opened, WITHIN, in_time, node};
 use crate::hub::wheel::TURN_MS;
 use crate::protocol::channel::Channel;
@@ -126,9 +129,9 @@ async fn whoever_answers_a_hello_finds_the_session_that_it_opened() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_a_link_takes_elsewhere_does_not_leave_while_it_settles() {
+async fn a_session_whose_client_is_elsewhere_does_not_leave_while_it_settles() {
     // spec: R3
-    for (taker, members) in [(Some(2), 1), (None, 0)] {
+    for (taker, members) in [(Taker::Link(2), 1), (Taker::Request, 1), (Taker::Nobody, 0)] {
         let gateway = node(Clock::wall());
         let mut session = Opened::new(&gateway, Box::new(|_| {}));
         publishes(&mut session, 1).await;
@@ -141,6 +144,29 @@ async fn a_session_that_a_link_takes_elsewhere_does_not_leave_while_it_settles()
         let channel = Channel::parse("chat:1").unwrap();
         assert_eq!(gateway.engine.members(&channel).await.unwrap().count, members, "{taker:?}");
     }
+}
+
+#[tokio::test]
+async fn who_ends_a_session_that_was_about_to_leave_and_stays_is_told_to_come_back() {
+    // spec: S3
+    let gateway = node(Clock::wall());
+    let session = Opened::new(&gateway, Box::new(|_| {}));
+    let _settled = session.driver.begin_leaving(Taker::Request);
+    session.closes();
+    session.driver.stay();
+    assert_eq!(session.closed(), Some((ErrorCode::Moved, false)));
+}
+
+#[tokio::test]
+async fn a_session_that_is_gone_is_not_listed_by_what_was_still_under_way() {
+    // spec: R4
+    let gateway = node(Clock::wall());
+    let session = Opened::new(&gateway, Box::new(|_| {}));
+    session.driver.depart();
+    let channel = Channel::parse("chat:2").unwrap();
+    let entered = effects::enter(&session.driver, &channel, false, Entrance::default()).await;
+    assert!(entered.is_err());
+    assert_eq!(gateway.engine.members(&channel).await.unwrap().count, 0);
 }
 
 #[tokio::test]
