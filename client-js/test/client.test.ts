@@ -1,98 +1,10 @@
 /** What the application is handed, and asks for. */
-import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
-import type { Client } from "../src/index.ts";
 import { World } from "./fake/world.ts";
-
-async function connected(
-  world: World,
-  options: Parameters<World["connect"]>[0] = {},
-): Promise<Client> {
-  const client = world.connect(options);
-  await world.advance(500);
-  return client;
-}
-
-test("publishes settle on the gateway's answer, in the order in which they were made", async () => {
-  const world = new World();
-  const client = await connected(world);
-  const channel = client.channel("chat:a");
-  const all = Promise.all([1, 2, 3].map((data) => channel.publish(data)));
-  await world.advance(500);
-  expect((await all).map(({ position }) => position.split(".")[1])).toEqual(["1", "2", "3"]);
-  expect(world.gateway.log("chat:a").events.map((event) => event["data"])).toEqual([1, 2, 3]);
-});
-
-test("while offline publishes wait, up to the bound", async () => {
-  const world = new World();
-  for (const kind of ["ws", "s", "e", "x"] as const) world.fates[kind] = "refuse";
-  const client = await connected(world, { queue: 2 });
-  const channel = client.channel("chat:a");
-  const [one, two, three] = [1, 2, 3].map((data) => channel.publish(data));
-  await expect(three).rejects.toMatchObject({ code: "queue_full", hint: expect.any(String) });
-  for (const kind of ["ws", "s", "e", "x"] as const) world.fates[kind] = "ok";
-  await world.advance(30_000);
-  await expect(Promise.all([one, two])).resolves.toHaveLength(2);
-});
-
-test("the data of a publish is as it was at the call", async () => {
-  const world = new World();
-  const client = world.connect();
-  const data = { text: "before" };
-  const published = client.channel("chat:a").publish(data);
-  data.text = "after";
-  await world.advance(500);
-  await published;
-  expect(world.gateway.log("chat:a").events[0]).toMatchObject({ data: { text: "before" } });
-});
-
-test("what JSON cannot say is refused with a code, not thrown", async () => {
-  const world = new World();
-  const channel = world.connect().channel("chat:a");
-  const loop: Record<string, unknown> = {};
-  loop["loop"] = loop;
-  await expect(channel.publish(loop as never)).rejects.toMatchObject({ code: "bad_data" });
-  await expect(channel.publish(undefined as never)).rejects.toMatchObject({ code: "bad_data" });
-});
-
-test("an aborted publish that was not sent is never sent", async () => {
-  const world = new World();
-  const client = world.connect();
-  const control = new AbortController();
-  const published = client.channel("chat:a").publish(1, { signal: control.signal });
-  control.abort();
-  await expect(published).rejects.toMatchObject({ code: "aborted" });
-  await world.advance(1000);
-  expect(world.gateway.log("chat:a").events).toEqual([]);
-});
-
-test("a signal that lives longer than a request keeps nothing of it", async () => {
-  const world = new World();
-  const client = await connected(world);
-  const channel = client.channel("chat:a");
-  const { signal } = new AbortController();
-  await Promise.all([
-    channel.publish(1, { signal }),
-    channel.history({ signal }),
-    world.advance(100),
-  ]);
-  expect(getEventListeners(signal, "abort")).toEqual([]);
-});
-
-test("a request whose signal says so from the start is not made", async () => {
-  const world = new World();
-  const client = await connected(world);
-  const channel = client.channel("chat:a");
-  const signal = AbortSignal.abort();
-  await expect(channel.publish(1, { signal })).rejects.toMatchObject({ code: "aborted" });
-  await expect(channel.history({ signal })).rejects.toMatchObject({ code: "aborted" });
-  await world.advance(1000);
-  expect(world.gateway.log("chat:a").events).toEqual([]);
-});
 
 test("an iterator that begins after the end has none to wait for", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   const channel = client.channel("chat:a");
   channel.unsubscribe();
   const again = client.channel("chat:a");
@@ -104,7 +16,7 @@ test("an iterator that begins after the end has none to wait for", async () => {
 
 test("events that come before a listener are kept for it", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   const channel = client.channel("chat:a");
   await world.advance(100);
   world.gateway.publish("chat:a", 1);
@@ -118,7 +30,7 @@ test("events that come before a listener are kept for it", async () => {
 
 test("more than is kept becomes one gap", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   const channel = client.channel("chat:a");
   await world.advance(100);
   for (let n = 1; n <= 1500; n++) world.gateway.publish("chat:a", n);
@@ -135,7 +47,7 @@ test("more than is kept becomes one gap", async () => {
 
 test("what is kept stays bounded where the last of it is a mark that all was caught up", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   const channel = client.channel("chat:a");
   await world.advance(100);
   for (let n = 1; n <= 999; n++) world.gateway.publish("chat:a", n);
@@ -151,7 +63,7 @@ test("what is kept stays bounded where the last of it is a mark that all was cau
 
 test("for await hands over each event, and a slow one gets a gap", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   const channel = client.channel("chat:a");
   const gaps: unknown[] = [];
   client.on("gap", ({ reason, channel: name }) => gaps.push([name, reason]));
@@ -172,7 +84,7 @@ test("for await hands over each event, and a slow one gets a gap", async () => {
 
 test("a listener that throws is reported, and stops nobody", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   const channel = client.channel("chat:a");
   const got: unknown[] = [];
   channel.on("event", () => {
@@ -190,7 +102,7 @@ test("a listener that throws is reported, and stops nobody", async () => {
 
 test("the same name is the same channel, and is subscribed once", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   expect(client.channel("chat:a")).toBe(client.channel("chat:a"));
   await world.advance(100);
   const subscribes = world.gateway.seen.filter((frame) => "t" in frame && frame.t === "subscribe");
@@ -199,7 +111,7 @@ test("the same name is the same channel, and is subscribed once", async () => {
 
 test("unsubscribe ends the events; the name can be taken again", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   const got: unknown[] = [];
   const channel = client.channel("chat:a");
   channel.on("event", ({ data }) => got.push(data));
@@ -276,7 +188,7 @@ test("a subscription that is refused is an error with its channel", async () => 
 test("presence follows the snapshot and what comes after it", async () => {
   // spec: M35
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   const channel = client.channel("chat:a", { presence: true });
   const changes: unknown[] = [];
   channel.presence.on("change", ({ kind }) => changes.push(kind));
@@ -307,7 +219,7 @@ test("presence follows the snapshot and what comes after it", async () => {
 test("where presence of a channel ends its members are gone, and the subscription goes on", async () => {
   // spec: M39
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   const channel = client.channel("chat:a", { presence: true });
   const errors: unknown[] = [];
   const got: unknown[] = [];
@@ -330,7 +242,7 @@ test("where presence of a channel ends its members are gone, and the subscriptio
 
 test("hostile frames throw nothing into the application and end nothing", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   const got: unknown[] = [];
   client.channel("chat:a").on("event", ({ data }) => got.push(data));
   await world.advance(100);
@@ -360,7 +272,7 @@ test("hostile frames throw nothing into the application and end nothing", async 
 
 test("presence of users, history and feed tickets are asked for in one frame each", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   world.gateway.publish("chat:a", 1);
   const asked = Promise.all([
     client.presence(["u1"]),
@@ -374,52 +286,9 @@ test("presence of users, history and feed tickets are asked for in one frame eac
   expect(ticket).toEqual({ ticket: "ft", expiresMs: 1000 });
 });
 
-test("auth is asked on opening, before expiry, and when the token is refused", async () => {
-  const world = new World();
-  const reasons: string[] = [];
-  world.gateway.tokens = new Set(["good"]);
-  world.gateway.hello = { expires_ms: 60_000 };
-  const client = world.connect({
-    auth: async (reason) => {
-      reasons.push(reason);
-      return reason === "open" ? "bad" : "good";
-    },
-  });
-  await world.advance(1000);
-  expect(client.state).toBe("connected");
-  expect(reasons).toEqual(["open", "refused"]);
-  await world.advance(50_000);
-  expect(reasons.at(-1)).toBe("expiring");
-  expect(world.gateway.seen.some((frame) => "t" in frame && frame.t === "auth")).toBe(true);
-});
-
-test("a token that stays refused ends in failed", async () => {
-  const world = new World();
-  world.gateway.tokens = new Set(["good"]);
-  const client = world.connect({ auth: async () => "bad" });
-  await world.advance(60_000);
-  expect(client.state).toBe("failed");
-});
-
-test("an auth function that throws is tried again", async () => {
-  const world = new World();
-  let calls = 0;
-  const client = world.connect({
-    auth: async () => {
-      if (calls++ < 3) throw new Error("no network");
-      return "token";
-    },
-  });
-  const errors: string[] = [];
-  client.on("error", ({ code }) => errors.push(code));
-  await world.advance(10_000);
-  expect(client.state).toBe("connected");
-  expect(errors).toEqual(["auth_failed", "auth_failed", "auth_failed"]);
-});
-
 test("a hidden page is away, and is pinged less; what the application says wins", async () => {
   const world = new World();
-  const client = await connected(world);
+  const client = await world.connected();
   world.pageVisible = false;
   world.page("visibilitychange");
   await world.advance(100);

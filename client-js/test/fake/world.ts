@@ -123,6 +123,13 @@ export class World {
     return connect("http://gateway.test/realtime", { env: this.env, ...options });
   }
 
+  /** A client with time to have found its transport. */
+  async connected(options?: ConnectOptions): Promise<Client> {
+    const client = this.connect(options);
+    await this.advance(500);
+    return client;
+  }
+
   advance(ms: number): Promise<void> {
     return this.clock.advance(ms);
   }
