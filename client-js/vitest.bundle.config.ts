@@ -35,10 +35,12 @@ const config: ViteUserConfig = defineConfig({
       "client.test",
       "feed.test",
       "hostile.test",
+      "publish.test",
       "reload.test",
       "strategy.test",
       "tabs.test",
       "tabs-chaos.test",
+      "tokens.test",
     ].map((name) => `test/${name}.ts`),
   },
 });

@@ -72,8 +72,9 @@ pub(super) async fn here(gateway: &Arc<Gateway>, session: u128) -> Option<Arc<Dr
     }
 }
 
-/// The same for who shows its ticket, of this session and not of one in whose place it came. One that the ticket proves to be with a later owner, while
-/// this node could not learn that it had lost it, is let go, without a leave (contract S5).
+/// The same for who shows its ticket, of this session and not of one in whose place it came. One that
+/// the ticket proves to be with a later owner, while this node could not learn that it had lost it, is
+/// let go, without a leave (contract S5).
 pub(super) async fn here_for(
     gateway: &Arc<Gateway>,
     ticket: &SessionTicket,
