@@ -13,7 +13,7 @@ use crate::support::fleet::Fleet;
 use crate::support::history::History;
 use crate::support::http::Request;
 use crate::support::redis::{Redis, free_port};
-use crate::support::server::Setup;
+use crate::support::server::{Setup, program};
 use crate::support::unique;
 
 /// Longer than the balancers' idle limits, which are 30 s.
@@ -185,8 +185,7 @@ async fn nginx_with_the_example_carries_every_transport_without_affinity() {
 #[test]
 fn the_example_of_production_is_refused_until_each_secret_is_changed() {
     let check = |file: &Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-        let output = command.arg("check-config").arg("--config").arg(file).output().expect("it");
+        let output = program().arg("check-config").arg("--config").arg(file).output().expect("it");
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (ok, said) = check(&example("throughline.toml"));

@@ -87,6 +87,16 @@ pub(super) struct Launched {
     pub(super) secure: Option<SocketAddr>,
 }
 
+/// The program, without the suite's own settings: they are in the environment, where it looks for its.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.to_string_lossy().starts_with("THROUGHLINE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Starts the program with the configuration in its folder, and these variables in its environment,
 /// and waits until it says where it listens. What it logged is the error.
 pub(super) fn launch(
@@ -95,13 +105,7 @@ pub(super) fn launch(
     environment: &[(&str, String)],
 ) -> Result<Launched, String> {
     let log = File::options().create(true).append(true).open(folder.join("log"));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-    // The suite's own settings are in the environment, where the server looks for its.
-    let settings = std::env::vars_os().map(|(name, _)| name);
-    for name in settings.filter(|name| name.to_string_lossy().starts_with("THROUGHLINE_")) {
-        command.env_remove(name);
-    }
-    let mut child = command
+    let mut child = program()
         // What is freed goes back at once: memory that is measured is held, and no allocator's spare.
         .env("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0")
         .envs(environment.iter().map(|(name, value)| (name, value)))

@@ -12,6 +12,7 @@ use super::client::{get, http2, uri, whole};
 use super::frames::{POST, PREFACE, RST_STREAM, SETTINGS, frame, next};
 use super::{Certificate, connect, connect_to};
 use crate::support::http::{Connection, Request};
+use crate::support::server::program;
 use crate::support::wait;
 
 /// Streams of a connection at once.
@@ -91,7 +92,7 @@ async fn a_handshake_beyond_the_bound_waits_for_its_turn() {
 #[tokio::test]
 async fn the_options_of_the_command_line_have_the_main_listener_speak_tls() {
     let certificate = Certificate::new();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+    let mut command = Command::from(program());
     command.args(["serve", "--config", "config/dev.toml", "--listen", "127.0.0.1:0"]);
     command.arg("--tls-cert").arg(&certificate.cert).arg("--tls-key").arg(&certificate.key);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
@@ -108,7 +109,7 @@ async fn the_options_of_the_command_line_have_the_main_listener_speak_tls() {
 #[tokio::test]
 async fn an_option_of_the_pair_alone_is_refused() {
     for (given, missing) in [("--tls-cert", "--tls-key"), ("--tls-key", "--tls-cert")] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+        let mut command = Command::from(program());
         let out = command.args(["serve", given, "some.pem"]).output().await.unwrap();
         assert!(!out.status.success());
         let said = String::from_utf8_lossy(&out.stderr);
