@@ -223,7 +223,7 @@ export interface Published {
 }
 
 export interface HistoryOptions {
-  /** Events after this position. Default: the oldest retained. */
+  /** Events after this position. Default: the oldest retained. A channel with state gives the latest of every key anyway. */
   since?: string;
   /** 1–1000, default 100. */
   limit?: number;
@@ -235,6 +235,11 @@ export interface History {
   /** Where the page ends: the `since` of the next. */
   position: string;
   more: boolean;
+  /**
+   * Why it could not be read on from `since`, as a {@link Gap}'s reason: what lay between is not retained,
+   * the page is empty, and `position` is the newest.
+   */
+  gap?: string | undefined;
 }
 
 /** One channel of a client. Iterated, it gives each event from there on, in order. */
@@ -252,7 +257,7 @@ export interface Channel extends AsyncIterable<ChannelEvent> {
   /**
    * Publishes. While there is no connection it waits, and is sent when there is one.
    * @throws {ThroughlineError} (as a rejection) with the gateway's code, or `queue_full`, `aborted`,
-   * `closed`, `failed`, `too_large`, `bad_data`; `unknown_outcome` where it may or may not be stored.
+   * `closed`, `failed`, `too_large`, `bad_data`, `blocked`; `unknown_outcome` where it may or may not be stored.
    */
   publish(data: Json, options?: PublishOptions): Promise<Published>;
   /**

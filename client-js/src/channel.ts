@@ -77,11 +77,12 @@ export function createChannel(host: ChannelHost, name: string): ClientChannel {
 
   const history: Channel["history"] = async ({ since, limit, signal } = {}) => {
     const frame: Request = { t: "history", ch: name, since, limit };
-    const { events, pos, more } = await host.request(frame, signal);
+    const { events, pos, more, gap } = await host.request(frame, signal);
     return {
       events: Array.isArray(events) ? events.map(toEvent) : [],
       position: pos as string,
       more: !!more,
+      gap,
     };
   };
 

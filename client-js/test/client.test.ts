@@ -286,6 +286,21 @@ test("presence of users, history and feed tickets are asked for in one frame eac
   expect(ticket).toEqual({ ticket: "ft", expiresMs: 1000 });
 });
 
+test("history says where what lies after a position is not retained", async () => {
+  const world = new World();
+  const client = await world.connected();
+  const channel = client.channel("chat:a");
+  world.gateway.publish("chat:a", 1);
+  world.gateway.log("chat:a").trimmed = 1;
+  const asked = Promise.all([
+    channel.history({ since: "e1.0.0000000000000000" }),
+    channel.history(),
+  ]);
+  await world.advance(100);
+  const [lost, whole] = await asked;
+  expect([lost.gap, lost.events, whole.gap]).toEqual(["trimmed", [], undefined]);
+});
+
 test("a hidden page is away, and is pinged less; what the application says wins", async () => {
   const world = new World();
   const client = await world.connected();

@@ -30,6 +30,22 @@ test("twelve tabs share one session, and each gets every event once", async () =
   for (const events of got) expect(events).toEqual(stored);
 });
 
+test("every tab is told why there is no connection, where that changes alone too", async () => {
+  const browser = new Browser();
+  const { world } = browser;
+  const tabs = Array.from({ length: 2 }, () => browser.open());
+  const reasons = tabs.map(({ client }) => {
+    const told = new Set<string | undefined>();
+    client.on("state", ({ reason }) => told.add(reason));
+    return told;
+  });
+  await world.advance(1000);
+  for (const kind of ["ws", "s", "e", "x"] as const) world.fates[kind] = "refuse";
+  world.cut();
+  await world.advance(10_000);
+  for (const told of reasons) expect(told).toContain("unreachable");
+});
+
 test("the holder dies: the next one goes on with the same session within a second", async () => {
   const browser = new Browser();
   const { world } = browser;

@@ -72,6 +72,22 @@ fn the_development_file_is_valid_and_warns_of_what_it_opens() {
 }
 
 #[test]
+fn an_address_that_leads_other_nodes_nowhere_is_warned_of_where_there_are_others() {
+    let said = |engine: &str, cluster: &str| {
+        let text = format!("[engine]\nurl = \"{engine}\"\n[cluster]\n{cluster}\n");
+        let warnings = file(&text).unwrap().warnings();
+        warnings.into_iter().filter(|text| text.contains("cluster.listen")).collect::<Vec<_>>()
+    };
+    let shared = "redis://127.0.0.1:6379";
+    assert!(said(shared, "")[0].contains("another machine"));
+    assert!(said(shared, "listen = \"0.0.0.0:8001\"")[0].contains("themselves"));
+    for told in ["listen = \"10.0.0.7:8001\"", "advertise = \"node1:8001\""] {
+        assert_eq!(said(shared, told), [""; 0]);
+    }
+    assert_eq!(said("memory:", "listen = \"0.0.0.0:8001\""), [""; 0]);
+}
+
+#[test]
 fn a_later_layer_wins_over_an_earlier_one() {
     let text = "listen = \"127.0.0.1:1\"\n[session]\nwindow = \"60s\"\ngrace = \"5s\"";
     let vars = [

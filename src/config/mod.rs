@@ -147,11 +147,21 @@ impl Config {
             self.is_shared() && self.session.secret.is_none(),
             "session.secret is empty and the engine is shared: no other node reads this one's tickets",
         );
+        let told_as_it_is = self.is_shared() && self.cluster.advertise.is_none();
+        let at = self.cluster.listen.ip();
+        warn(
+            told_as_it_is && at.is_unspecified(),
+            "cluster.listen is a wildcard and cluster.advertise is empty: other nodes are led to themselves",
+        );
+        warn(
+            told_as_it_is && at.is_loopback(),
+            "cluster.listen is a loopback address and cluster.advertise is empty: no node on another machine reaches this one",
+        );
         warnings
     }
 }
 
-/// The operator's endpoints: `/metrics`, `/live`, `/ready`.
+/// Where `/metrics` is, with `/health` and `/ready` beside it, which the main listener has in any case.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {

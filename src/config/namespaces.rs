@@ -96,7 +96,7 @@ pub enum Publishers {
     /// The application only, by its API.
     #[default]
     Server,
-    /// Also sessions that have the `publish` capability.
+    /// Also sessions that have the `publish` capability; where everyone may subscribe, each that does.
     Members,
 }
 

@@ -1,4 +1,4 @@
-//! Where a session lives: here, with another node, with nobody, or nowhere (DESIGN of S5: at no time
+//! Where a session lives: here, with another node, with nobody, or nowhere (contract S5: at no time
 //! do two nodes act for one session).
 //!
 //! A session is with the incarnation that its record in the engine names, else with the one that its

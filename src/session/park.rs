@@ -1,4 +1,4 @@
-//! Parking: the state of a session as a value, with which another node goes on (DESIGN section 4).
+//! Parking: the state of a session as a value, with which another node goes on.
 //!
 //! Durable events are not in it, but the positions behind each number that is not acknowledged:
 //! whatever the client counted, the taker knows from where to read on.

@@ -72,7 +72,7 @@ impl Default for Settings {
     }
 }
 
-/// Every bound of time that follows from the ping interval (DESIGN: heartbeats).
+/// Every bound of time that follows from the ping interval (PROTOCOL.md M26).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
     /// Between pings.

@@ -66,7 +66,10 @@ export function connectShared(url: string, options: ShareOptions = {}): Client {
 
   const tell = (now: Status): void => {
     const { state, transport, reason } = now;
-    const isNews = state !== status.state || transport !== status.transport;
+    const isNews =
+      state !== status.state ||
+      transport !== status.transport ||
+      (reason && reason !== status.reason);
     status = { ...now, me: now.me ?? status.me };
     if (isNews) own.emit("state", { state, transport, reason });
   };

@@ -11,6 +11,7 @@ use crate::engine::types::EngineError;
 
 use super::failure::Failure;
 use super::line::{Conn, Line};
+use super::refusals::Refusals;
 use super::route::{Router, Server};
 
 /// Every operation answers within 2 s (contract F3); a little is left for the way back.
@@ -101,6 +102,7 @@ impl Call {
 /// Runs calls.
 pub(super) struct Caller {
     pub(super) router: Arc<Router>,
+    pub(super) refusals: Refusals,
 }
 
 impl Caller {
@@ -166,10 +168,14 @@ impl Caller {
                 call.again && rest(by).await
             }
             Failure::Refused(code) => {
-                tracing::warn!(code, "Redis refuses");
+                self.refusals.count(code);
                 false
             }
-            Failure::Full | Failure::Late | Failure::Broken => false,
+            Failure::Full => {
+                self.refusals.count("OOM");
+                false
+            }
+            Failure::Late | Failure::Broken => false,
         }
     }
 

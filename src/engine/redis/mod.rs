@@ -16,6 +16,7 @@ mod line;
 mod log;
 mod outage;
 mod presence;
+mod refusals;
 mod reply;
 mod route;
 mod script;
@@ -43,6 +44,7 @@ use self::backplane::Backplane;
 use self::call::Caller;
 use self::keys::Keys;
 use self::presence::{Exit, LAPSED_IDLE};
+use self::refusals::Refusals;
 use self::route::Router;
 pub use self::store::Skew;
 use self::store::Store;
@@ -96,7 +98,7 @@ impl RedisEngine {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let keys = Keys::new(&settings.prefix, address.database);
         let router = Router::new(address)?;
-        let caller = Caller { router: Arc::clone(&router) };
+        let caller = Caller { router: Arc::clone(&router), refusals: Refusals::default() };
         let store = Store::new(keys, caller, settings);
         let backplane = Backplane::new(Arc::clone(&store), deliveries);
         let tasks = vec![
