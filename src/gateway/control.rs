@@ -72,9 +72,9 @@ struct Said {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ToOne {
-    /// Park this session: its id, in hexadecimal digits, and the link for which it is taken; none for
-    /// another request of its client.
-    Park(String, Option<u64>),
+    /// Park this session: its id, in hexadecimal digits, the link for which it is taken; none for
+    /// another request of its client; and the version of the ticket that was shown.
+    Park(String, Option<u64>, u64),
 }
 
 fn channel() -> Result<Channel, ErrorCode> {
@@ -197,19 +197,19 @@ pub(super) async fn obey_since(gateway: &Gateway, driver: &Driver, since: Option
 }
 
 /// Asks one node to park a session, for a link or another request of its client.
-pub(super) fn park_message(session: u128, link: Option<u64>) -> Vec<u8> {
-    serde_json::to_vec(&ToOne::Park(record::key(session), link)).unwrap_or_default()
+pub(super) fn park_message(session: u128, link: Option<u64>, shown: u64) -> Vec<u8> {
+    serde_json::to_vec(&ToOne::Park(record::key(session), link, shown)).unwrap_or_default()
 }
 
 fn hear(gateway: &Arc<Gateway>, message: &Bytes) {
-    let Ok(ToOne::Park(session, link)) = serde_json::from_slice(message) else {
+    let Ok(ToOne::Park(session, link, shown)) = serde_json::from_slice(message) else {
         return tracing::debug!(bytes = message.len(), "a message of another node is not known");
     };
     if let Some(session) = record::session_of(&session) {
         let node = Arc::clone(gateway);
         let taker = link.map_or(Taker::Request, Taker::Link);
         gateway.spawn(async move {
-            parking::park(&node, session, taker).await;
+            parking::park(&node, session, taker, Some(shown)).await;
         });
     }
 }

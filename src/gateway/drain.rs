@@ -54,7 +54,7 @@ fn spread<T>(items: Vec<T>, window: Duration) -> impl Stream<Item = T> {
 /// One that does not settle in time is tried once more; then it is let go, without a leave.
 async fn leave(gateway: &Arc<Gateway>, driver: &Driver) {
     for _ in 0..2 {
-        if parking::park(gateway, driver.id, Taker::Nobody).await == Outcome::Gone {
+        if parking::park(gateway, driver.id, Taker::Nobody, None).await == Outcome::Gone {
             return;
         }
     }

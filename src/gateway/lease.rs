@@ -29,7 +29,7 @@ const RETIRED_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Lease {
     names: RwLock<Names>,
-    /// Whether it was ever held: before that the others take this node for dead.
+    /// Whether the present incarnation was ever renewed: before that the others take it for dead.
     held: AtomicBool,
     /// When it was last renewed, on the monotonic clock.
     renewed_ms: AtomicU64,
@@ -102,6 +102,7 @@ impl Lease {
     }
 
     fn retire(&self) {
+        self.held.store(false, Ordering::Relaxed);
         let mut names = self.names.write();
         let before = std::mem::replace(&mut names.now, fresh());
         names.retired.push_back(before);

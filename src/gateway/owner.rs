@@ -205,6 +205,9 @@ impl<'a> Trail<'a> {
         let found = gateway.engine.parked(&record::key(self.session)).await.map_err(|_| kept())?;
         let found = found.ok_or(ErrorCode::SessionGone)?;
         match Record::open(gateway.auth.tickets(), self.session, &found.state) {
+            Some(Record::Parked(whole)) if self.ticket.version < whole.born => {
+                Err(ErrorCode::SessionGone.into())
+            }
             Some(Record::Parked(whole)) => {
                 parking::take(gateway, self.session, found.version, *whole, self.admitted).await
             }
@@ -228,7 +231,7 @@ impl<'a> Trail<'a> {
     /// # Errors
     /// `session_kept` where that did not happen in time.
     pub(super) async fn bring(&mut self, peer: &Peer, link: Option<u64>) -> Result<(), Refusal> {
-        let message = Bytes::from(control::park_message(self.session, link));
+        let message = Bytes::from(control::park_message(self.session, link, self.ticket.version));
         let told = self.gateway.engine.tell(&peer.incarnation, message).await.unwrap_or(false);
         let until = Instant::now() + BROUGHT_WITHIN;
         loop {

@@ -37,17 +37,26 @@ pub enum Outcome {
 }
 
 /// Has a session leave this node. Goes on to its end though the caller gives up.
-pub(super) async fn park(gateway: &Arc<Gateway>, session: u128, taker: Taker) -> Outcome {
+pub(super) async fn park(
+    gateway: &Arc<Gateway>,
+    session: u128,
+    taker: Taker,
+    shown: Option<u64>,
+) -> Outcome {
     let (to, outcome) = oneshot::channel();
     let node = Arc::clone(gateway);
     gateway.spawn(async move {
-        let _ = to.send(leave(&node, session, taker).await);
+        let _ = to.send(leave(&node, session, taker, shown).await);
     });
     outcome.await.unwrap_or(Outcome::Stays)
 }
 
-async fn leave(gateway: &Arc<Gateway>, session: u128, taker: Taker) -> Outcome {
+async fn leave(gateway: &Arc<Gateway>, session: u128, taker: Taker, shown: Option<u64>) -> Outcome {
     let Some(driver) = owner::here(gateway, session).await else { return Outcome::Gone };
+    if shown.is_some_and(|version| version < driver.born()) {
+        // The one that is asked for was lost, and this came in its place.
+        return Outcome::Gone;
+    }
     let settled = match driver.begin_leaving(taker) {
         Begins::Now(settled) => settled,
         Begins::Superseded(link) => return Outcome::Superseded(link),

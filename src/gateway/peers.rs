@@ -34,9 +34,9 @@ pub const PARK_WITHIN: Duration = Duration::from_secs(5);
 pub enum Question {
     /// Perform this exchange, if its session is there.
     Exchange(ExchangeRequest),
-    /// Park this session, if it is there: its id, in hexadecimal digits, and the link for which it is
-    /// taken.
-    Park(String, u64),
+    /// Park this session, if it is there: its id, in hexadecimal digits, the link for which it is
+    /// taken, and the version of the ticket that was shown.
+    Park(String, u64, u64),
     /// Have a connection that waits there for a session answer an echo.
     Echo {
         /// The session's id, in hexadecimal digits.
@@ -172,15 +172,17 @@ pub async fn answer(gateway: &Arc<Gateway>, question: Question) -> Answer {
             Ok(None) => Answer::NotHere,
             Err(refusal) => told(ExchangeAnswer::Refused(refusal, false)),
         },
-        Question::Park(session, link) => match record::session_of(&session) {
-            Some(session) => match parking::park(gateway, session, Taker::Link(link)).await {
-                parking::Outcome::Gone => match gateway.endings.of(session) {
-                    Some(why) => told(ExchangeAnswer::Refused(why, true)),
-                    None => Answer::NotHere,
-                },
-                parking::Outcome::Stays => Answer::Busy,
-                parking::Outcome::Superseded(link) => Answer::Superseded(link),
-            },
+        Question::Park(session, link, shown) => match record::session_of(&session) {
+            Some(session) => {
+                match parking::park(gateway, session, Taker::Link(link), Some(shown)).await {
+                    parking::Outcome::Gone => match gateway.endings.of(session) {
+                        Some(why) => told(ExchangeAnswer::Refused(why, true)),
+                        None => Answer::NotHere,
+                    },
+                    parking::Outcome::Stays => Answer::Busy,
+                    parking::Outcome::Superseded(link) => Answer::Superseded(link),
+                }
+            }
             None => Answer::NotHere,
         },
         Question::Echo { session, nonce, id } => {

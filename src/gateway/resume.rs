@@ -134,7 +134,7 @@ pub(super) async fn bring(
         };
         open::has_place(gateway)?;
         let Some(peers) = &gateway.peers else { return Err(ErrorCode::SessionGone.into()) };
-        let question = Question::Park(record::key(ticket.session), link);
+        let question = Question::Park(record::key(ticket.session), link, ticket.version);
         match peers.ask(&peer, &question, PARK_WITHIN).await {
             Ok(Answer::Busy) => return Err(owner::kept()),
             Ok(Answer::Superseded(link)) => return Ok(Brought::Superseded(link)),

@@ -134,7 +134,7 @@ impl Session {
     }
 
     fn on_subscribe(&mut self, seq: u64, wanted: Subscribe) {
-        if self.subs.of_channel(&wanted.ch).is_some_and(|sub| sub.begins_to_watch(&wanted)) {
+        if self.subs.of_channel(&wanted.ch).is_some_and(|sub| sub.is_to_be_watched(&wanted)) {
             let command = Command::Subscribe(wanted);
             self.effect(Effect::Command { seq, command });
         } else if let Some(sub) = self.subs.of_channel(&wanted.ch) {
@@ -155,7 +155,9 @@ impl Session {
     pub fn watch(&mut self, channel: &Channel, seq: u64) -> Option<Frame> {
         let id = self.subs.of_channel(channel)?.id;
         let sub = self.subs.get_mut(id)?;
-        if !std::mem::replace(&mut sub.watches, true) {
+        let watched = std::mem::replace(&mut sub.watches, true);
+        // One that is being read already comes after the answer.
+        if !watched || sub.members == MembersPhase::Fresh {
             sub.members = MembersPhase::Stale { not_before: 0 };
             self.subs.reading = true;
         }

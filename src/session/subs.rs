@@ -121,9 +121,9 @@ impl Sub {
         [page, members].into_iter().flatten().min()
     }
 
-    /// Whether somebody asks to see who is there, who did not before.
-    pub(super) fn begins_to_watch(&self, wanted: &Subscribe) -> bool {
-        wanted.presence && !self.watches && !self.is_pending()
+    /// Whether somebody asks to see who is there, for the first time or again.
+    pub(super) fn is_to_be_watched(&self, wanted: &Subscribe) -> bool {
+        wanted.presence && !self.is_pending()
     }
 
     /// The offset it stands at.

@@ -96,6 +96,9 @@ async fn a_session_may_begin_to_watch_what_it_reads_and_stays_in_its_own_channel
         assert_eq!((text(&answer, "t"), text(&answer, "ch")), ("subscribed", &*own));
         let listed = client.until_kind("members").await;
         assert_eq!(text(&listed["members"][0], "id"), client.member);
+        // Asked again, it is told again.
+        assert_eq!(text(&client.call(watch(&own)).await, "t"), "subscribed");
+        assert_eq!(client.until_kind("members").await["members"], listed["members"]);
         client.call(json!({ "t": "away", "away": true })).await;
         let update = client.until_kind("update").await;
         assert_eq!((who(&update), text(&update["member"], "state")), (&*client.member, "away"));

@@ -82,8 +82,11 @@ async fn a_session_that_is_parked_and_that_nobody_comes_for_leaves_in_its_time()
     let (member, session) = (client.member.clone(), session_of(&fleet, &client));
     client.cut();
     // As a node does that is lost before it takes the session.
-    peers::answer(&fleet.node(0).unwrap().gateway, Question::Park(session, client.link() + 1))
-        .await;
+    peers::answer(
+        &fleet.node(0).unwrap().gateway,
+        Question::Park(session, client.link() + 1, u64::MAX),
+    )
+    .await;
     let parked = tokio::time::Instant::now();
     assert!(sees_leave(&mut watcher, &member).await);
     // Detection, grace, and what its node takes to notice.
@@ -197,7 +200,7 @@ async fn owners(mutant: Option<Mutant>, seed: u64) -> usize {
     let mut client = open(&fleet, 0, "user").await;
     client.cut();
     let link = client.link() + 1;
-    let park = Question::Park(session_of(&fleet, &client), link);
+    let park = Question::Park(session_of(&fleet, &client), link, u64::MAX);
     peers::answer(&fleet.node(0).unwrap().gateway, park).await;
     let attach = json!({
         "l": "attach", "ticket": client.ticket(), "link": link, "count": client.counted(),
@@ -263,7 +266,7 @@ async fn a_session_that_is_on_its_way_while_its_node_withdraws_what_it_does_not_
         client.next_within(Duration::from_millis(1)).await;
     }
     client.cut();
-    let park = Question::Park(session_of(&fleet, &client), client.link() + 1);
+    let park = Question::Park(session_of(&fleet, &client), client.link() + 1, u64::MAX);
     peers::answer(&fleet.node(0).unwrap().gateway, park).await;
     // Its node withdraws what it does not hold meanwhile.
     assert!(!saw_leave(&mut watcher, &client.member, Duration::from_secs(3)).await);
@@ -281,7 +284,7 @@ async fn a_session_that_is_opened_again_after_a_loss_of_data_is_not_taken_for_wh
     client.cut();
     // It goes on at another node, and the answer that says so is lost.
     let link = client.link() + 1;
-    let park = Question::Park(session_of(&fleet, &client), link);
+    let park = Question::Park(session_of(&fleet, &client), link, u64::MAX);
     peers::answer(&fleet.node(0).unwrap().gateway, park).await;
     let attach = json!({
         "l": "attach", "ticket": client.ticket(), "link": link, "count": client.counted(),
@@ -311,4 +314,27 @@ async fn a_client_ends_its_session_though_what_says_so_meets_a_node_that_is_gone
         client.close().await;
         assert_eq!(fleet.node(1).unwrap().gateway.sessions(), 0, "seed {seed}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_of_before_a_session_was_opened_again_does_not_move_what_came_in_its_place() {
+    // spec: M44, S1
+    let fleet = fleet(3).await;
+    let mut client = open(&fleet, 0, "user").await;
+    let session = session_of(&fleet, &client);
+    let attach =
+        json!({ "l": "attach", "ticket": client.ticket(), "link": 99, "count": 0, "wait": 0 });
+    fleet.kill(0);
+    goes_on_elsewhere(&fleet, &mut client).await;
+    let late = async || Net::to(&fleet, 2).exchange(vec![attach.clone()]).await;
+    let gone = |answer: Result<_, Option<serde_json::Value>>| {
+        answer.is_err_and(|error| error.is_some_and(|error| error["code"] == "session_gone"))
+    };
+    assert!(gone(late().await));
+    goes_on(&mut client).await;
+    client.cut();
+    let park = Question::Park(session, client.link() + 1, u64::MAX);
+    peers::answer(&fleet.node(1).unwrap().gateway, park).await;
+    assert!(gone(late().await));
+    goes_on(&mut client).await;
 }
