@@ -351,7 +351,7 @@ fn namespace(name: &str, rules: &Namespace, check: &mut Check) {
         check.must(
             private,
             &path,
-            "users' own channels are durable and private: only history and presence may change",
+            "users' own channels are durable and private: only history and durability may change",
         );
     }
 }
