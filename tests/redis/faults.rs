@@ -39,7 +39,7 @@ async fn surely(it: &Fixture, n: u64) -> Position {
 }
 
 /// Waits for an operation to succeed.
-async fn healed(it: &Fixture) {
+pub async fn healed(it: &Fixture) {
     wait::until("the store is there", async || it.engine.top(&channel("chat:probe")).await.is_ok())
         .await;
 }

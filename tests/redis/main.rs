@@ -16,6 +16,7 @@ mod access;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod faults;
+mod masters;
 mod reasons;
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -57,6 +58,8 @@ pub(super) struct Router {
     address: Address,
     servers: Mutex<HashMap<Arc<str>, Arc<Server>>>,
     table: ArcSwap<Table>,
+    /// Whether the map of a Cluster was read once; until then the first server stands for all.
+    read: AtomicBool,
     changed: watch::Sender<u64>,
     stale: Notify,
 }
@@ -74,6 +77,7 @@ impl Router {
         Ok(Arc::new(Self {
             servers: Mutex::new(HashMap::from([(Arc::clone(&first.name), first)])),
             table: ArcSwap::from_pointee(table),
+            read: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             stale: Notify::new(),
             address,
@@ -82,6 +86,11 @@ impl Router {
 
     pub(super) fn is_cluster(&self) -> bool {
         self.address.mode == Mode::Cluster
+    }
+
+    /// Whether it is known which server has which partition.
+    pub(super) fn is_read(&self) -> bool {
+        !self.is_cluster() || self.read.load(Ordering::Acquire)
     }
 
     /// The server of a partition.
@@ -162,6 +171,7 @@ impl Router {
         for server in known.into_iter().chain(seeds.collect::<Vec<_>>()) {
             if let Ok(Some(table)) = timeout(LOOK, self.read(&server)).await {
                 self.replace(table);
+                self.read.store(true, Ordering::Release);
                 return;
             }
         }

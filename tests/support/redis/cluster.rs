@@ -12,6 +12,7 @@ const MASTERS: usize = 3;
 pub struct Cluster {
     /// The masters.
     pub nodes: Vec<Redis>,
+    options: Options,
 }
 
 impl Cluster {
@@ -28,7 +29,7 @@ impl Cluster {
             .arg("cluster-node-timeout", "2000")
             .arg("cluster-require-full-coverage", "no");
         let nodes: Vec<_> = (0..MASTERS).map(|_| Redis::with(options.clone())).collect();
-        let cluster = Self { nodes };
+        let cluster = Self { nodes, options };
         let addresses: Vec<_> = cluster.addresses();
         let mut args = vec!["create"];
         args.extend(addresses.iter().map(String::as_str));
@@ -46,6 +47,25 @@ impl Cluster {
     pub fn cli(&self, args: &[&str]) -> String {
         let with: Vec<_> = ["-c"].iter().chain(args).copied().collect();
         self.nodes[0].cli(&with)
+    }
+
+    /// Starts a replica of a master, which every master knows and which has all that it has.
+    pub fn replica_of(&self, node: usize) -> Redis {
+        let (replica, id) = (Redis::with(self.options.clone()), self.id(node));
+        let port = self.nodes[node].port().to_string();
+        assert_eq!(replica.cli(&["CLUSTER", "MEET", "127.0.0.1", &port]), "OK");
+        let follows = || replica.cli(&["CLUSTER", "REPLICATE", &id]) == "OK";
+        wait::until_now("the replica knows its master", follows);
+        replica.wait_in_sync();
+        let own = replica.cli(&["CLUSTER", "MYID"]);
+        wait::until_now("every master knows the replica", || {
+            let knows = |node: &Redis| {
+                let all = node.cli(&["CLUSTER", "NODES"]);
+                all.lines().any(|line| line.starts_with(&own) && line.contains("slave"))
+            };
+            self.nodes.iter().all(knows)
+        });
+        replica
     }
 
     /// Moves so many slots from one node to another, with what is in them.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
+use crate::engine::redis::keys::PARTITIONS;
 use crate::engine::redis::outage::Outage;
 use crate::engine::redis::route::Server;
 use crate::engine::types::{Delivery, EngineError, Event};
@@ -17,6 +18,7 @@ use crate::protocol::channel::Channel;
 use crate::protocol::position::{Epoch, Position};
 
 use super::Shared;
+use super::known::Change;
 use super::message::Message;
 use super::names::{Kind, Stand, Target};
 use super::wire::{Push, Wire};
@@ -36,16 +38,16 @@ struct Broken(&'static str);
 
 /// Carries what one server broadcasts, over one connection after the other.
 pub(super) async fn carry(shared: Arc<Shared>, server: Arc<Server>, look: Arc<Notify>) {
-    let (mut delay, mut known) = (BACKOFF.0, None);
+    let (mut delay, mut members_at) = (BACKOFF.0, None);
     let mut outage = Outage::new(&server.name, "backplane");
     loop {
         match Wire::open(&server.finder, shared.store.caller.router.is_cluster()).await {
             Ok(wire) => {
                 delay = BACKOFF.0;
                 outage.is_over();
-                let mut link = Carried::new(&shared, &server, &look, wire, known.take());
+                let mut link = Carried::new(&shared, &server, &look, wire, members_at);
                 let Broken(why) = link.run().await;
-                known = link.known;
+                members_at = link.members_at;
                 shared.breaks.fetch_add(1, Relaxed);
                 tracing::info!(server = %server.name, why, "a link to the backplane broke");
             }
@@ -70,14 +72,14 @@ struct Carried<'a> {
     wanted: VecDeque<Arc<str>>,
     /// Names whose position is to be checked.
     doubted: VecDeque<Arc<str>>,
-    /// The server's generation and the mark of its data, as the last probe found them.
-    known: Option<(String, String)>,
     probe: Probe,
     /// When the lists of members are to be read again after a loss of data.
     members_at: Option<Instant>,
 }
 
 struct Probe {
+    /// That of its name and of the mark.
+    partition: u16,
     name: Arc<str>,
     mark: String,
     sent: u64,
@@ -90,7 +92,7 @@ impl<'a> Carried<'a> {
         server: &'a Arc<Server>,
         look: &'a Notify,
         wire: Wire,
-        known: Option<(String, String)>,
+        members_at: Option<Instant>,
     ) -> Self {
         let servers = shared.store.caller.router.all();
         let of = servers.iter().find(|(other, _)| Arc::ptr_eq(other, server));
@@ -107,9 +109,8 @@ impl<'a> Carried<'a> {
             held: HashSet::new(),
             wanted: VecDeque::new(),
             doubted: VecDeque::new(),
-            known,
-            probe: Probe { name, mark, sent: 0, came: 0 },
-            members_at: None,
+            probe: Probe { partition, name, mark, sent: 0, came: 0 },
+            members_at,
         }
     }
 
@@ -193,8 +194,9 @@ impl<'a> Carried<'a> {
         }
         if self.members_at.is_some_and(|at| Instant::now() >= at) {
             self.members_at = None;
-            let held: Vec<_> = self.held.iter().map(Arc::clone).collect();
-            self.shared.members_missed(&held).await;
+            // Those too that a connection which just began does not hear yet.
+            let all = self.shared.names.all(|partition| self.mine(partition));
+            self.shared.members_missed(&all).await;
         }
         let left = self.shared.names.take_left(|partition| self.mine(partition));
         let moved = self.held.iter().filter(|name| self.shared.names.heard(name).is_none());
@@ -214,16 +216,20 @@ impl<'a> Carried<'a> {
         let (name, sent) = (Arc::clone(&self.probe.name), self.probe.sent);
         let probed = timeout(PROBED, self.wire.probe(&name, sent, &self.probe.mark)).await;
         let Ok(Ok(found)) = probed else { return Err(Broken("a probe was not answered")) };
-        if let Some((generation, mark)) = self.known.replace(found.clone()) {
-            if mark != found.1 {
-                tracing::warn!(server = %self.server.name, "Redis lost its data");
-            }
-            if mark != found.1 || generation != found.0 {
-                // A restart or a failover may have lost the last changes.
-                self.members_at = Some(Instant::now() + super::SETTLE);
-                self.shared.lost().await;
-                self.doubt();
-            }
+        if !self.shared.store.caller.router.is_read() {
+            // Which partitions are those of this server is not known yet.
+            return Ok(());
+        }
+        let own: Vec<_> = (0..PARTITIONS).filter(|partition| self.mine(*partition)).collect();
+        let change = self.shared.known.lock().take(&own, self.probe.partition, found);
+        if change == Some(Change::Data) {
+            tracing::warn!(server = %self.server.name, "Redis lost its data");
+        }
+        if change.is_some() {
+            // A restart or a failover may have lost the last changes.
+            self.members_at = Some(Instant::now() + super::SETTLE);
+            self.shared.lost().await;
+            self.doubt();
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! data changed) are the positions of that link's channels checked and filled from the log, once
 //! for the node.
 
+mod known;
 mod link;
 mod mend;
 mod message;
@@ -29,6 +30,7 @@ use super::keys::partition;
 use super::route::Server;
 use super::store::Store;
 
+use self::known::Known;
 use self::names::{Names, Target};
 
 /// How long a subscription may take to be confirmed (contract F3).
@@ -40,6 +42,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 pub(super) struct Shared {
     store: Arc<Store>,
     names: Names,
+    known: Mutex<Known>,
     deliveries: mpsc::Sender<Delivery>,
     settles: Mutex<Option<Instant>>,
     breaks: AtomicU64,
@@ -88,6 +91,7 @@ impl Backplane {
         let shared = Arc::new(Shared {
             store,
             names: Names::default(),
+            known: Mutex::default(),
             deliveries,
             settles: Mutex::new(None),
             breaks: AtomicU64::new(0),
