@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::engine::types::{EngineError, Entrance, Incarnation, MemberId};
 use crate::protocol::channel::Channel;
@@ -20,16 +21,18 @@ use super::presence::LOOK;
 /// After a loss every node has the lists read again that are watched, within this time: a probe finds the
 /// loss, and what the nodes list again has come by then.
 const READ_AGAIN: Duration = Duration::from_secs(9);
+/// For so long members are listed again without a word: every node reads the lists 5 s after it found the
+/// loss, which it may have done 2 s before this one.
+const SILENT: Duration = Duration::from_secs(3);
 /// Members that are listed again, or withdrawn, at once.
 const AT_ONCE: usize = 64;
 
 /// Brings presence and this node into line; returns when that is done, or the node goes.
 pub(super) async fn audit(gateway: Arc<Gateway>) {
-    let _turn = gateway.audits.lock().await;
+    let loss = Loss::of(&gateway);
     // Below that of whoever comes from here on.
     let fence = first_fence();
-    let drivers = futures::stream::iter(gateway.registry.all());
-    drivers.for_each_concurrent(AT_ONCE, list_again).await;
+    list_all(&gateway, &loss).await;
     // Who could not come back meanwhile has its grace, and leaves in order after it; and who watches has
     // seen by then that the store lists again who had left.
     let grace = gateway.config.session.grace;
@@ -37,18 +40,78 @@ pub(super) async fn audit(gateway: Arc<Gateway>) {
     while gateway.lease.was_away(grace) && !gateway.is_draining() {
         sleep(LOOK).await;
     }
+    if !loss.is_last(&gateway) {
+        // What is withdrawn is so after the grace of the last.
+        return;
+    }
+    let _turn = gateway.withdrawing.lock().await;
     withdraw(&gateway, fence).await;
 }
 
-/// Lists the member again wherever it is one, telling nobody.
-async fn list_again(driver: Arc<Driver>) {
-    for (channel, away) in places(&driver) {
-        let member = effects::member(&driver, away);
-        let how = Entrance { again: true, ..Entrance::default() };
-        if let Err(error) = driver.gateway.engine.join(&channel, member, how).await {
-            tracing::warn!(%error, "a member could not be listed again");
+/// A loss that was found.
+struct Loss {
+    number: u64,
+    found: Instant,
+}
+
+impl Loss {
+    fn of(gateway: &Gateway) -> Self {
+        Self { number: gateway.losses.fetch_add(1, Relaxed) + 1, found: Instant::now() }
+    }
+
+    /// Whether none came after it, whose audit lists every member anew.
+    fn is_last(&self, gateway: &Gateway) -> bool {
+        gateway.losses.load(Relaxed) == self.number
+    }
+
+    /// Nobody is told of who is listed before everyone reads the lists; of who is later, all are who do
+    /// not find it there.
+    fn entrance(&self) -> Entrance {
+        Entrance { again: self.found.elapsed() < SILENT, ..Entrance::default() }
+    }
+}
+
+/// A session, and of the channels in which it is to be listed those alone where it could not be.
+struct Unlisted {
+    driver: Arc<Driver>,
+    only: Option<HashSet<Channel>>,
+}
+
+/// Lists every member again, wherever it is one, until the store has taken all of them.
+async fn list_all(gateway: &Arc<Gateway>, loss: &Loss) {
+    let all = gateway.registry.all().into_iter();
+    let mut left: Vec<_> = all.map(|driver| Unlisted { driver, only: None }).collect();
+    loop {
+        let listed = futures::stream::iter(left).map(|one| list_again(one, loss));
+        left = listed.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
+        if left.is_empty() {
+            return;
+        }
+        tracing::warn!(sessions = left.len(), "members could not be listed again yet");
+        sleep(LOOK).await;
+        if gateway.is_draining() || !loss.is_last(gateway) {
+            return;
         }
     }
+}
+
+/// Lists a member again wherever it is one still; returns where the store could not be reached.
+async fn list_again(Unlisted { driver, only }: Unlisted, loss: &Loss) -> Option<Unlisted> {
+    let mut failed = HashSet::new();
+    let wanted = |channel: &Channel| only.as_ref().is_none_or(|only| only.contains(channel));
+    for (channel, away) in places(&driver).into_iter().filter(|(channel, _)| wanted(channel)) {
+        let member = effects::member(&driver, away);
+        if driver.is_gone() {
+            // The node may be another incarnation since, which would keep it listed.
+            return None;
+        }
+        match driver.gateway.engine.join(&channel, member, loss.entrance()).await {
+            Ok(()) => {}
+            Err(EngineError::Unavailable | EngineError::Unknown) => drop(failed.insert(channel)),
+            Err(error) => tracing::warn!(%error, "a member could not be listed again"),
+        }
+    }
+    (!failed.is_empty()).then_some(Unlisted { driver, only: Some(failed) })
 }
 
 /// The channels of which a session is a member, with whether it is away.

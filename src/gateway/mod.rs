@@ -107,8 +107,10 @@ pub struct Gateway {
     admission: Admission,
     endings: Endings,
     snapshots: Snapshots,
-    /// One audit of presence at a time.
-    audits: tokio::sync::Mutex<()>,
+    /// Losses of data that were found; each begins an audit of presence.
+    losses: AtomicU64,
+    /// One audit withdraws at a time.
+    withdrawing: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
     last_conn: AtomicU64,
     draining: AtomicBool,
@@ -146,7 +148,8 @@ impl Gateway {
             admission: Admission::default(),
             endings: Endings::default(),
             snapshots: Snapshots::default(),
-            audits: tokio::sync::Mutex::default(),
+            losses: AtomicU64::new(0),
+            withdrawing: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             last_conn: AtomicU64::new(0),
             draining: AtomicBool::new(false),

@@ -20,11 +20,11 @@ use crate::support::{text, token};
 
 const CHANNEL: &str = "chat:a";
 
-async fn fleet(nodes: usize) -> Arc<Fleet> {
+pub(crate) async fn fleet(nodes: usize) -> Arc<Fleet> {
     fleet_of(nodes, None, 1).await
 }
 
-async fn fleet_of(nodes: usize, mutant: Option<Mutant>, seed: u64) -> Arc<Fleet> {
+pub(crate) async fn fleet_of(nodes: usize, mutant: Option<Mutant>, seed: u64) -> Arc<Fleet> {
     let fleet = Fleet::start(nodes, mutant, &mut StdRng::seed_from_u64(seed));
     fleet.calm();
     sleep(Duration::from_millis(100)).await;
@@ -32,7 +32,7 @@ async fn fleet_of(nodes: usize, mutant: Option<Mutant>, seed: u64) -> Arc<Fleet>
 }
 
 /// A session whose requests go to this node alone, and that watches the channel.
-async fn open(fleet: &Arc<Fleet>, place: usize, name: &str) -> Client {
+pub(crate) async fn open(fleet: &Arc<Fleet>, place: usize, name: &str) -> Client {
     let net = Net::to(fleet, place);
     let watch =
         json!({ "token": token::user(name), "subs": [{ "ch": CHANNEL, "presence": true }] });
@@ -67,7 +67,7 @@ async fn saw_leave(watcher: &mut Client, member: &str, time: Duration) -> bool {
     left
 }
 
-fn session_of(fleet: &Fleet, client: &Client) -> String {
+pub(crate) fn session_of(fleet: &Fleet, client: &Client) -> String {
     let node = fleet.node(0).unwrap();
     let ticket = node.gateway.auth.tickets().open_session(client.ticket()).unwrap();
     format!("{:032x}", ticket.session)

@@ -14,6 +14,7 @@
 mod directed;
 mod engine;
 mod life;
+mod losses;
 mod net;
 mod node;
 mod store;

@@ -63,6 +63,8 @@ pub(crate) struct Store {
     generation: u64,
     /// Changes where all of it is.
     mark: u64,
+    /// Whether nobody can be listed.
+    refuses: bool,
     wires: Vec<Option<Wire>>,
     mutant: Option<Mutant>,
     rng: StdRng,
@@ -72,7 +74,7 @@ impl Store {
     pub(crate) fn new(nodes: usize, mutant: Option<Mutant>, seed: u64) -> Self {
         let wires = (0..nodes).map(|_| None).collect();
         let (data, rng) = (Data::default(), StdRng::seed_from_u64(seed));
-        Self { data, replica: None, generation: 1, mark: 1, wires, mutant, rng }
+        Self { data, replica: None, generation: 1, mark: 1, refuses: false, wires, mutant, rng }
     }
 
     pub(crate) fn is(&self, mutant: Mutant) -> bool {
@@ -83,6 +85,11 @@ impl Store {
     pub(crate) fn flush(&mut self) {
         self.data = Data::default();
         self.mark += 1;
+    }
+
+    /// Whether members can be listed from here on.
+    pub(crate) fn takes_members(&mut self, yes: bool) {
+        self.refuses = !yes;
     }
 
     /// What is stored from here on is lost when it fails over.
@@ -257,6 +264,9 @@ impl Store {
         member: Member,
         how: Entrance,
     ) -> Result<(), EngineError> {
+        if self.refuses {
+            return Err(EngineError::Unavailable);
+        }
         if self.data.leases.is_swept(&member.incarnation.0) {
             return Err(EngineError::Conflict { top: None });
         }
