@@ -8,8 +8,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::time::sleep;
 
-use crate::engine::types::{Delivery, EngineError, Entry, Event, PageLimit, Publish, Retention};
+use crate::engine::types::{
+    Delivery, EngineError, Entry, Event, PageLimit, Publish, Retention, WallMs,
+};
 use crate::protocol::channel::Channel;
 use crate::protocol::down::EventParts;
 use crate::protocol::error::ErrorCode;
@@ -18,6 +21,7 @@ use crate::telemetry::clock::wall_ms;
 
 use super::disconnect::{self, Whose};
 use super::driver::{Driver, Taker};
+use super::presence::LOOK;
 use super::{Gateway, parking, record};
 
 /// The channel that every node reads; no client can.
@@ -29,29 +33,39 @@ const PAGE: PageLimit = PageLimit { events: 1000, bytes: 1 << 20 };
 /// Up to where this node has obeyed.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    at: Mutex<Option<Position>>,
+    stand: Mutex<Option<Stand>>,
     /// One reading at a time, so that events are obeyed in order.
     reading: tokio::sync::Mutex<()>,
 }
 
+/// Up to where something was obeyed.
+#[derive(Debug, Clone)]
+struct Stand {
+    at: Position,
+    /// When the last of it was said. What the store lost cannot be told from what was obeyed by the
+    /// position; by this time it can.
+    said: WallMs,
+}
+
 impl Control {
     pub(super) fn position(&self) -> Option<Position> {
-        self.at.lock().clone()
+        self.stand.lock().as_ref().map(|stand| stand.at.clone())
     }
 
     /// Moves on to an event if it is the next.
     fn advances(&self, epoch: &Epoch, event: &Event) -> bool {
-        let mut at = self.at.lock();
-        let Some(at) = at.as_mut() else { return false };
+        let mut stand = self.stand.lock();
+        let Some(Stand { at, said }) = stand.as_mut() else { return false };
         let next = at.epoch == *epoch && event.offset == at.offset + 1 && event.prev == at.tag;
         if next {
-            (at.offset, at.tag) = (event.offset, event.tag);
+            (at.offset, at.tag, *said) = (event.offset, event.tag, event.at);
         }
         next
     }
 
     fn is_above(&self, epoch: &Epoch, offset: u64) -> bool {
-        self.at.lock().as_ref().is_none_or(|at| at.epoch != *epoch || at.offset < offset)
+        let stand = self.stand.lock();
+        stand.as_ref().is_none_or(|Stand { at, .. }| at.epoch != *epoch || at.offset < offset)
     }
 }
 
@@ -87,8 +101,9 @@ fn channel() -> Result<Channel, ErrorCode> {
 pub async fn listen(gateway: &Gateway) -> Result<(), EngineError> {
     let channel = channel().map_err(|_| EngineError::Unavailable)?;
     gateway.engine.subscribe(&channel).await?;
-    let top = gateway.engine.top(&channel).await?;
-    gateway.control.at.lock().get_or_insert(top);
+    let said = wall_ms();
+    let at = gateway.engine.top(&channel).await?;
+    gateway.control.stand.lock().get_or_insert(Stand { at, said });
     Ok(())
 }
 
@@ -138,35 +153,50 @@ fn catch_up(gateway: &Arc<Gateway>) {
     let node = Arc::clone(gateway);
     gateway.spawn(async move {
         let _reading = node.control.reading.lock().await;
-        let Some(from) = node.control.position() else { return };
-        match read(&node, from).await {
-            Ok((events, position)) => {
-                for event in events {
-                    obey(&node, &event);
+        while !node.is_draining() {
+            let Some(from) = node.control.stand.lock().clone() else { return };
+            let said = from.said;
+            match read(&node, from).await {
+                Ok((events, at)) => {
+                    let said = events.iter().map(|event| event.at).fold(said, u64::max);
+                    for event in events {
+                        obey(&node, &event);
+                    }
+                    *node.control.stand.lock() = Some(Stand { at, said });
+                    return;
                 }
-                *node.control.at.lock() = Some(position);
+                Err(error) => {
+                    tracing::warn!(%error, "what was said to all nodes could not be read");
+                    sleep(LOOK).await;
+                }
             }
-            Err(error) => tracing::warn!(%error, "what was said to all nodes could not be read"),
         }
     });
 }
 
-/// What was said after a position, and where that ends.
-async fn read(gateway: &Gateway, from: Position) -> Result<(Vec<Event>, Position), EngineError> {
+/// What was said since then, and where that ends. Where the position cannot be proven, after a loss
+/// of data, that is whatever is kept and was not said before then.
+async fn read(gateway: &Gateway, from: Stand) -> Result<(Vec<Event>, Position), EngineError> {
     let channel = channel().map_err(|_| EngineError::Unavailable)?;
-    let (mut events, mut at) = (Vec::new(), from);
+    let (mut events, mut since) = (Vec::new(), Since::After(from.at));
+    let mut proven = true;
     loop {
-        let page = gateway.engine.history(&channel, Since::After(at.clone()), PAGE).await?;
+        let page = gateway.engine.history(&channel, since.clone(), PAGE).await?;
         if page.gap.is_some() {
-            tracing::warn!("something that was said to all nodes is lost");
-            return Ok((events, page.top));
+            tracing::warn!("something that was said to all nodes may be lost");
+            if since == Since::Oldest {
+                return Ok((events, page.top));
+            }
+            (since, proven) = (Since::Oldest, false);
+            continue;
         }
         let more = !page.events.is_empty() && page.position.offset < page.top.offset;
-        events.extend(page.events);
-        at = page.position;
+        let counts = |event: &Event| proven || event.at >= from.said;
+        events.extend(page.events.into_iter().filter(counts));
         if !more {
-            return Ok((events, at));
+            return Ok((events, page.position));
         }
+        since = Since::After(page.position);
     }
 }
 
@@ -177,13 +207,31 @@ fn obey(gateway: &Gateway, event: &Event) {
     }
 }
 
-/// What was said while a session was with nobody counts for it too.
-pub(super) async fn obey_since(gateway: &Gateway, driver: &Driver, since: Option<Position>) {
-    let Some(since) = since.filter(|since| gateway.control.position().as_ref() != Some(since))
-    else {
-        return;
-    };
-    let Ok((events, _)) = read(gateway, since).await else { return };
+/// What was said while a session was with nobody, from a position and a time on, counts for it too.
+pub(super) async fn obey_since(
+    gateway: &Arc<Gateway>,
+    driver: &Arc<Driver>,
+    (since, said): (Option<Position>, WallMs),
+) {
+    let is_new = |since: &Position| gateway.control.position().as_ref() != Some(since);
+    let Some(at) = since.filter(is_new) else { return };
+    let from = Stand { at, said };
+    if let Ok((events, _)) = read(gateway, from.clone()).await {
+        return obey_for(driver, events);
+    }
+    // Its client does not wait until that can be read.
+    let (node, driver) = (Arc::clone(gateway), Arc::clone(driver));
+    gateway.spawn(async move {
+        while !driver.is_over() && !driver.is_gone() && !node.is_draining() {
+            sleep(LOOK).await;
+            if let Ok((events, _)) = read(&node, from.clone()).await {
+                return obey_for(&driver, events);
+            }
+        }
+    });
+}
+
+fn obey_for(driver: &Driver, events: Vec<Event>) {
     for event in events {
         let Ok(Said { data: ToAll::Disconnect(whose) }) =
             serde_json::from_slice(event.frame.json())

@@ -178,7 +178,7 @@ async fn come(
     whole: Whole,
 ) -> Result<Option<Arc<Driver>>, Refusal> {
     let Some(_arriving) = Arriving::begin(gateway, session) else { return Ok(None) };
-    let since = whole.control.clone();
+    let since = (whole.control.clone(), whole.at);
     let driver = revive(gateway, session, version + 1, whole)?;
     // Before the first input, so that what is published from here on comes.
     let taken = match subscribe::again(&driver).await {

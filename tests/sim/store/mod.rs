@@ -19,7 +19,7 @@ use throughline::engine::types::{
 };
 use throughline::protocol::channel::{Channel, PublishId};
 use throughline::protocol::position::{Epoch, Position, Since, Tag};
-use throughline::telemetry::clock::now_ms;
+use throughline::telemetry::clock::{now_ms, wall_ms};
 
 use self::cell::Cell;
 pub(crate) use self::leases::LEASE_MS;
@@ -85,6 +85,11 @@ impl Store {
     pub(crate) fn flush(&mut self) {
         self.data = Data::default();
         self.mark += 1;
+    }
+
+    /// Nothing is left of a channel.
+    pub(crate) fn forget(&mut self, channel: &str) {
+        self.data.cells.retain(|known, _| known.as_str() != channel);
     }
 
     /// Whether members can be listed from here on.
@@ -210,7 +215,7 @@ impl Store {
             Retention::None | Retention::State { .. } => 0,
         };
         cell.durable = size > 0;
-        let appended = entries.iter().map(|entry| cell.append(entry.clone(), size, now_ms()));
+        let appended = entries.iter().map(|entry| cell.append(entry.clone(), size, wall_ms()));
         let appended: Vec<_> = appended.collect();
         let (position, durable) = (cell.top.clone(), cell.durable);
         for event in appended {
