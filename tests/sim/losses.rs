@@ -93,7 +93,7 @@ async fn a_disconnect_that_is_said_after_a_loss_of_data_ends_a_session_that_was_
     // spec: S6
     let fleet = fleet_of(2, None, 1).await;
     let mut client = open(&fleet, 0, "user").await;
-    let parked = Question::Park(session_of(&fleet, &client), client.link() + 1);
+    let parked = Question::Park(session_of(&fleet, &client), client.link() + 1, u64::MAX);
     client.cut();
     peers::answer(&fleet.node(0).unwrap().gateway, parked).await;
     fleet.store.lock().forget("@system:control");
