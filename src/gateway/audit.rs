@@ -15,7 +15,7 @@ use crate::session::input::Effect;
 
 use super::Gateway;
 use super::driver::{Driver, first_fence};
-use super::effects;
+use super::listing;
 use super::presence::LOOK;
 
 /// After a loss every node has the lists read again that are watched, within this time: a probe finds the
@@ -100,7 +100,7 @@ async fn list_again(Unlisted { driver, only }: Unlisted, loss: &Loss) -> Option<
     let mut failed = HashSet::new();
     let wanted = |channel: &Channel| only.as_ref().is_none_or(|only| only.contains(channel));
     for (channel, away) in places(&driver).into_iter().filter(|(channel, _)| wanted(channel)) {
-        let member = effects::member(&driver, away);
+        let member = listing::member(&driver, away, driver.next_fence());
         if driver.is_gone() {
             // The node may be another incarnation since, which would keep it listed.
             return None;

@@ -2,33 +2,20 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::time::sleep;
 
-use crate::engine::types::{EngineError, Entrance, Event, Member, Page, PageLimit, PresenceState};
+use crate::engine::types::{EngineError, Event, Page, PageLimit};
 use crate::protocol::channel::Channel;
-use crate::protocol::down::Me;
 use crate::protocol::position::{Position, Since};
 use crate::session::input::{Effect, EventInput, Input, PageInput};
 
 use super::driver::Driver;
 use super::rules::Rules;
-use super::{commands, lease, presence, seats, subscribe};
+use super::{commands, lease, listing, presence, subscribe};
 
 /// A page of the log for a session: what an outbox of the default bound takes at once.
 pub(super) const PAGE: PageLimit = PageLimit { events: 256, bytes: 256 << 10 };
-
-/// How long a change of presence waits for an engine that is away, before each next try. The fence
-/// makes a repeat harmless.
-const RETRIES: [Duration; 5] = [
-    Duration::from_millis(250),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
 
 pub(super) async fn run(driver: Arc<Driver>) {
     while let Some(effect) = driver.next_effect() {
@@ -49,7 +36,8 @@ async fn perform(driver: &Arc<Driver>, effect: Effect) -> Option<Input> {
     if matches!(effect, Effect::Command { .. } | Effect::Join { .. } | Effect::Leave { .. }) {
         if let Effect::Command { .. } = effect {
             lease::ensure_awake(gateway).await;
-        } else {
+        } else if !gateway.lease.is_away() {
+            // Else it is left to what waits for the engine: nothing behind it has to (contract F3).
             lease::ensure(gateway).await;
         }
         let is_gone =
@@ -90,7 +78,7 @@ async fn perform(driver: &Arc<Driver>, effect: Effect) -> Option<Input> {
             Some(Input::Members { sub, frame })
         }
         Effect::Join { channel, away } => {
-            join(driver, &channel, away).await;
+            listing::begin(driver, &channel, away).await;
             None
         }
         Effect::Leave { channel, seen } => {
@@ -111,68 +99,6 @@ async fn fetch(
         gateway.metrics.gap(reason);
     }
     Ok(page_input(page))
-}
-
-/// The session as a member, asserted once more.
-pub(super) fn member(driver: &Driver, away: bool) -> Member {
-    let identity = driver.identity();
-    let state = if away { PresenceState::Away } else { PresenceState::Online };
-    let me = Me {
-        id: &driver.member.0,
-        user: identity.user.as_deref(),
-        info: identity.info.as_deref(),
-        state: Some(if away { "away" } else { "online" }),
-    };
-    Member {
-        id: driver.member.clone(),
-        user: identity.user.clone(),
-        incarnation: driver.gateway.incarnation(),
-        fence: driver.next_fence(),
-        state,
-        json: me.json(),
-    }
-}
-
-/// Lists the session in a channel's presence, once it has its user's seat.
-async fn join(driver: &Arc<Driver>, channel: &Channel, away: bool) {
-    let had_seat = driver.has_seat();
-    if !seats::take(driver, away).await {
-        return;
-    }
-    let is_listed = !had_seat && driver.has_seat() && driver.is_own(channel);
-    if !is_listed {
-        // What failed was said there, and is repaired by the next assertion.
-        let _ = enter(driver, channel, away, Entrance::default()).await;
-    }
-}
-
-/// Lists the session in a channel's presence; an engine that is away is waited for, a while.
-/// # Errors
-/// As [`Engine::join`](crate::engine::Engine::join).
-pub(super) async fn enter(
-    driver: &Driver,
-    channel: &Channel,
-    away: bool,
-    how: Entrance,
-) -> Result<(), EngineError> {
-    let member = member(driver, away);
-    if driver.is_gone() {
-        // Since it was asked for: the node may be another incarnation, which would keep it listed.
-        return Err(EngineError::Conflict { top: None });
-    }
-    for delay in RETRIES {
-        match driver.gateway.engine.join(channel, member.clone(), how).await {
-            Err(EngineError::Unavailable | EngineError::Unknown) => sleep(delay).await,
-            done => {
-                let _ = done.as_ref().inspect_err(|error| {
-                    tracing::debug!(%error, "a member could not be listed");
-                });
-                return done;
-            }
-        }
-    }
-    tracing::warn!("a member could not be listed: the engine was away too long");
-    Err(EngineError::Unavailable)
 }
 
 /// An event of the engine as a session takes it.

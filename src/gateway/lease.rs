@@ -57,6 +57,10 @@ impl Default for Lease {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn fresh() -> Incarnation {
     Incarnation(format!("{:016x}", rand::random::<u64>()).into())
 }
@@ -91,14 +95,18 @@ impl Lease {
     /// Whether the engine was away within that time: whose client could not come back then may still.
     pub(super) fn was_away(&self, within: Duration) -> bool {
         let away = self.away_ms.load(Ordering::Relaxed);
-        let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        away > 0 && now_ms().saturating_sub(away) < within
+        away > 0 && now_ms().saturating_sub(away) < millis(within)
     }
 
     /// Whether the last renewal was refused.
-    fn is_away(&self) -> bool {
+    pub(super) fn is_away(&self) -> bool {
         let away = self.away_ms.load(Ordering::Relaxed);
         away > 0 && away >= self.renewed_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether none has been tried since this time, or not for so long that it may have lapsed anew.
+    fn is_untried(&self, since: u64) -> bool {
+        self.tried_ms.load(Ordering::Relaxed) <= since || self.stood_still()
     }
 
     fn retire(&self) {
@@ -120,13 +128,27 @@ pub async fn renew(gateway: &Arc<Gateway>) {
 
 /// Before what only a node with a lease may do: after a pause it is renewed first.
 pub(super) async fn ensure(gateway: &Arc<Gateway>) {
-    if !gateway.is_shared() || !gateway.lease.is_stale() {
+    // One try serves all who waited for it, though it fail: each may take as long as any call.
+    ensure_since(gateway, now_ms()).await;
+}
+
+/// The same, unless it was tried since this time.
+async fn ensure_since(gateway: &Arc<Gateway>, since: u64) {
+    let is_due = || gateway.lease.is_stale() && gateway.lease.is_untried(since);
+    if !gateway.is_shared() || !is_due() {
         return;
     }
     let _turn = gateway.lease.turn.lock().await;
-    if gateway.lease.is_stale() {
+    if is_due() {
         renew_in_turn(gateway).await;
     }
+}
+
+/// The same for who waits for the engine: whether it is there is looked at once in so long, by one for
+/// all, as the lease may be over before its next turn. False where it is away.
+pub(super) async fn ensure_back(gateway: &Arc<Gateway>, every: Duration) -> bool {
+    ensure_since(gateway, now_ms().saturating_sub(millis(every))).await;
+    !gateway.lease.is_away()
 }
 
 /// Before an answer for a session: after a pause others may have it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::engine::types::{EngineError, MemberId};
 use crate::protocol::channel::Channel;
@@ -64,15 +64,18 @@ impl Left {
         Self { session, version, member, channels, fence }
     }
 
-    /// Looks after it once its grace is over. The end of the node does not wait for that: then the
-    /// members go with its lease.
+    /// Looks after it once its grace is over; after the engine was away that is anew, as another node
+    /// may have it that could not list it (contract R2). The end of the node does not wait for that:
+    /// then the members go with its lease.
     pub(super) fn watch(self, gateway: &Arc<Gateway>) {
         gateway.watched.begin(&self.member);
         let node = Arc::clone(gateway);
         tokio::spawn(async move {
-            sleep(Duration::from_millis(node.settings.grace)).await;
-            let until = Instant::now() + Duration::from_millis(node.settings.window);
-            while Instant::now() < until && !node.is_draining() && !self.is_settled(&node).await {
+            let grace = Duration::from_millis(node.settings.grace);
+            sleep(grace).await;
+            while !node.is_draining()
+                && (node.lease.was_away(grace) || !self.is_settled(&node).await)
+            {
                 sleep(AGAIN).await;
             }
             node.watched.end(&self.member);

@@ -35,6 +35,7 @@ mod effects;
 mod endings;
 mod interest;
 mod leftover;
+mod listing;
 mod record;
 mod seats;
 mod snapshots;

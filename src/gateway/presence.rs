@@ -24,6 +24,7 @@ use super::driver::Driver;
 use super::effects::lists;
 use super::rules::Rules;
 use super::subscribe::engine_refusal;
+use super::{lease, listing};
 
 /// Above so many members a channel gives counts only.
 pub const MEMBERS_MAX: usize = 1000;
@@ -164,21 +165,32 @@ pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// Takes a session off a channel's list, whose client was seen last at `seen`. Whose client could not
 /// come back because the engine was away has its grace anew once it is there again (contract R2).
-pub(super) async fn leave(driver: &Driver, channel: Channel, seen: Millis) {
+pub(super) async fn leave(driver: &Arc<Driver>, channel: Channel, seen: Millis) {
+    let fence = driver.next_fence();
+    leave_below(driver, channel, fence, seen).await;
+}
+
+/// The same, unless it is listed there with a higher fence.
+pub(super) async fn leave_below(driver: &Arc<Driver>, channel: Channel, fence: u64, seen: Millis) {
     let gateway = &driver.gateway;
-    let (member, fence) = (driver.member.clone(), driver.next_fence());
-    let leaving = Leaving { channel, member, fence, seen };
+    let leaving = Leaving { channel, member: driver.member.clone(), fence, seen };
     let grace = gateway.config.session.grace;
     if !gateway.lease.was_away(grace) && leaving.is_done(gateway).await {
         return;
     }
-    let node = Arc::downgrade(gateway);
+    let (node, session) = (Arc::downgrade(gateway), Arc::downgrade(driver));
     // Not a task that the end of the node waits for: what is not done then, its lease's end does.
     tokio::spawn(async move {
         loop {
             sleep(LOOK).await;
             let Some(gateway) = node.upgrade().filter(|node| !node.is_draining()) else { return };
-            if !gateway.lease.was_away(grace) && leaving.is_done(&gateway).await {
+            let is_back = lease::ensure_back(&gateway, LOOK).await;
+            if session.upgrade().is_some_and(|driver| driver.is_member(&leaving.channel)) {
+                // It is back: its join may still wait for the engine too, and nothing of it may be
+                // seen to leave meanwhile.
+                return;
+            }
+            if is_back && !gateway.lease.was_away(grace) && leaving.is_done(&gateway).await {
                 return;
             }
         }
@@ -198,6 +210,6 @@ impl Leaving {
     async fn is_done(&self, gateway: &Gateway) -> bool {
         let idle = Duration::from_millis(now_ms().saturating_sub(self.seen));
         let done = gateway.engine.leave(&self.channel, &self.member, self.fence, idle).await;
-        !matches!(done, Err(EngineError::Unavailable | EngineError::Unknown))
+        !listing::is_away(&done)
     }
 }

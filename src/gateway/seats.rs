@@ -14,27 +14,39 @@ use crate::protocol::error::{ErrorCode, Refusal};
 
 use super::disconnect::{self, Whose};
 use super::driver::Driver;
-use super::effects;
+use super::listing;
 
 /// How often room is made for one session, as others may take it meanwhile.
 const TRIES: usize = 16;
 /// When a client tries again whose user has too many sessions, in milliseconds.
 const RETRY_MS: u32 = 30_000;
 
-/// A session is to be listed in presence: it takes its user's seat first. Returns whether it goes on.
-pub(super) async fn take(driver: &Arc<Driver>, away: bool) -> bool {
-    let Some((user, own)) = seat_of(driver) else { return true };
+/// Whether a session has its user's seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It goes on.
+    Yes,
+    /// It is over: its user has too many.
+    Refused,
+    /// The engine is away.
+    NotYet,
+}
+
+/// A session is to be listed in presence: it takes its user's seat first.
+pub(super) async fn take(driver: &Arc<Driver>, away: bool) -> Taken {
+    let Some((user, own)) = seat_of(driver) else { return Taken::Yes };
     let limits = &driver.gateway.config.limits;
     let how = Entrance { again: false, most: limits.sessions_per_user };
     for _ in 0..TRIES {
-        match effects::enter(driver, &own, away, how).await {
+        match listing::enter(driver, &own, away, how).await {
             Ok(()) => {
                 driver.take_seat();
-                return true;
+                return Taken::Yes;
             }
             Err(EngineError::Full(_)) if is_full(driver, &user).await => {}
+            Err(EngineError::Unavailable | EngineError::Unknown) => return Taken::NotYet,
             // It is counted when it is listed the next time.
-            Err(_) => return true,
+            Err(_) => return Taken::Yes,
         }
         let made = match limits.sessions_per_user_over {
             Over::Refuse => false,
@@ -47,7 +59,12 @@ pub(super) async fn take(driver: &Arc<Driver>, away: bool) -> bool {
     driver.gateway.metrics.session_refused(ErrorCode::TooManySessions);
     let why = "this user has as many sessions as one may have";
     driver.end(Refusal::new(ErrorCode::TooManySessions).because(why).retry_in(RETRY_MS));
-    false
+    Taken::Refused
+}
+
+/// The channel in which a session is still to take its seat.
+pub(super) fn wanted(driver: &Driver) -> Option<Channel> {
+    seat_of(driver).map(|(_, own)| own)
 }
 
 /// Whose seat a session must take, and the channel that lists it; nothing where it has one already,

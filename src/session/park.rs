@@ -246,6 +246,22 @@ impl Session {
         self.listed || self.subs.of_channel(channel).is_some_and(is_in)
     }
 
+    /// Whether presence is to list the session in a channel; as away, or not.
+    pub fn member_of(&self, channel: &Channel) -> Option<bool> {
+        let sub = self.subs.of_channel(channel).filter(|sub| sub.member && self.present);
+        sub.map(|_| self.away)
+    }
+
+    /// Whether the session is there for others.
+    pub fn is_present(&self) -> bool {
+        self.present
+    }
+
+    /// When its client was seen last.
+    pub fn seen(&self) -> Millis {
+        self.seen
+    }
+
     /// What a taker must do before the first input: list the session in presence again.
     pub fn reassert(&self) -> Vec<Effect> {
         let members = self.subs.iter().filter(|sub| sub.member && self.present);

@@ -18,7 +18,7 @@ use crate::support::client::{Client, Target, Transport};
 use crate::support::history::History;
 use crate::support::{text, token};
 
-const CHANNEL: &str = "chat:a";
+pub(crate) const CHANNEL: &str = "chat:a";
 
 pub(crate) async fn fleet(nodes: usize) -> Arc<Fleet> {
     fleet_of(nodes, None, 1).await
@@ -46,7 +46,7 @@ pub(crate) async fn open(fleet: &Arc<Fleet>, place: usize, name: &str) -> Client
 }
 
 /// Reads until this member leaves. False where it does not within a minute.
-async fn sees_leave(watcher: &mut Client, member: &str) -> bool {
+pub(crate) async fn sees_leave(watcher: &mut Client, member: &str) -> bool {
     let until = tokio::time::Instant::now() + Duration::from_secs(60);
     while tokio::time::Instant::now() < until {
         let frame = watcher.next_within(Duration::from_secs(1)).await.unwrap_or_default();
@@ -161,7 +161,7 @@ async fn goes_on_elsewhere(fleet: &Arc<Fleet>, client: &mut Client) {
     client.call(json!({ "t": "presence", "users": [] })).await;
 }
 
-async fn goes_on(client: &mut Client) {
+pub(crate) async fn goes_on(client: &mut Client) {
     let answer = client.call(json!({ "t": "presence", "users": [] })).await;
     assert_eq!((answer["t"].as_str(), client.ended.as_deref()), (Some("ok"), None), "{answer}");
 }

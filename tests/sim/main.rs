@@ -17,6 +17,7 @@ mod life;
 mod losses;
 mod net;
 mod node;
+mod outages;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

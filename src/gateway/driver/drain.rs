@@ -21,6 +21,7 @@ use crate::telemetry::labels::Carrier;
 use super::Driver;
 use super::gathered::Gathered;
 use super::moving::{Stage, Taker};
+use super::places::Waiting;
 
 /// Frames that are written at once at most.
 const BATCH_FRAMES: usize = 64;
@@ -36,6 +37,8 @@ pub(super) struct State {
     pub(super) wakes_at: Millis,
     /// Rises with each assertion of presence.
     pub(super) fence: u64,
+    /// Where it is still to be listed in presence.
+    pub(super) waiting: Waiting,
     /// What the metrics count it under.
     pub(super) carrier: Option<Carrier>,
     /// How fast frames come up.

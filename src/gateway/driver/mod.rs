@@ -5,6 +5,7 @@ mod contain;
 mod drain;
 mod gathered;
 mod moving;
+mod places;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,8 @@ use crate::telemetry::labels::Carrier;
 use self::drain::{Conn, State};
 pub(super) use self::moving::{Begins, Taker};
 use self::moving::{Stage, moved};
+pub(super) use self::places::Unlisted;
+use self::places::Waiting;
 use super::Gateway;
 use super::link::LinkPort;
 use super::rate::Meter;
@@ -91,6 +94,7 @@ impl Driver {
             performing: false,
             wakes_at: 0,
             fence: begun.fence.max(first_fence()),
+            waiting: Waiting::default(),
             version: begun.version,
             born: begun.born,
             has_seat: begun.has_seat,

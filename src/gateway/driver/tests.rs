@@ -9,7 +9,7 @@ use crate::engine::clock::Clock;
 use crate::engine::types::Entrance;
 use crate::gateway::Gateway;
 use crate::gateway::driver::Taker;
-use crate::gateway::effects;
+use crate::gateway::listing;
 use crate::gateway::testing::{Opened, WITHIN, in_time, node};
 use crate::hub::wheel::TURN_MS;
 use crate::protocol::channel::Channel;
@@ -164,7 +164,7 @@ async fn a_session_that_is_gone_is_not_listed_by_what_was_still_under_way() {
     let session = Opened::new(&gateway, Box::new(|_| {}));
     session.driver.depart();
     let channel = Channel::parse("chat:2").unwrap();
-    let entered = effects::enter(&session.driver, &channel, false, Entrance::default()).await;
+    let entered = listing::enter(&session.driver, &channel, false, Entrance::default()).await;
     assert!(entered.is_err());
     assert_eq!(gateway.engine.members(&channel).await.unwrap().count, 0);
 }
