@@ -223,7 +223,10 @@ export interface Published {
 }
 
 export interface HistoryOptions {
-  /** Events after this position. Default: the oldest retained. A channel with state gives the latest of every key anyway. */
+  /**
+   * Events after this position. Default: the oldest retained. A channel with state gives the latest of every
+   * key in any case.
+   */
   since?: string;
   /** 1–1000, default 100. */
   limit?: number;
@@ -257,7 +260,8 @@ export interface Channel extends AsyncIterable<ChannelEvent> {
   /**
    * Publishes. While there is no connection it waits, and is sent when there is one.
    * @throws {ThroughlineError} (as a rejection) with the gateway's code, or `queue_full`, `aborted`,
-   * `closed`, `failed`, `too_large`, `bad_data`, `blocked`; `unknown_outcome` where it may or may not be stored.
+   * `closed`, `failed`, `too_large`, `bad_data`, `blocked`; `unknown_outcome` where it may or may not be
+   * stored.
    */
   publish(data: Json, options?: PublishOptions): Promise<Published>;
   /**

@@ -13,6 +13,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
+use crate::engine::clock::millis;
 use crate::engine::types::{EngineError, Incarnation};
 use crate::telemetry::clock::now_ms;
 
@@ -57,10 +58,6 @@ impl Default for Lease {
     }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn fresh() -> Incarnation {
     Incarnation(format!("{:016x}", rand::random::<u64>()).into())
 }
@@ -75,7 +72,7 @@ impl Lease {
         self.names.read().retired.iter().any(|retired| &*retired.0 == name)
     }
 
-    /// Whether the others know this node, or did.
+    /// Whether the others know the present incarnation, or did.
     pub(super) fn was_held(&self) -> bool {
         self.held.load(Ordering::Relaxed)
     }

@@ -36,7 +36,9 @@ pub enum Outcome {
     Superseded(u64),
 }
 
-/// Has a session leave this node. Goes on to its end though the caller gives up.
+/// Has a session leave this node; `shown` is the version of the ticket that asks for it, if one does:
+/// one of before the session came in another's place does not move it (M44). Goes on to its end though
+/// the caller gives up.
 pub(super) async fn park(
     gateway: &Arc<Gateway>,
     session: u128,

@@ -27,8 +27,8 @@ pub(super) async fn health() -> &'static str {
     "ok"
 }
 
-/// New sessions are taken; 503 before the engine was reached for the first time, and while the node
-/// goes away. An engine that cannot be reached now is no reason: sessions stay.
+/// New sessions are taken; 503 before the engine was reached for the first time, between a lapsed lease
+/// and the next, and while the node goes away. An engine that cannot be reached now is no reason: sessions stay.
 pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let (status, said) = match gateway.engine.health() {
         _ if gateway.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
